@@ -1,0 +1,3 @@
+//! Contract crate: see docs/architecture.md.
+
+#![forbid(unsafe_code)]
