@@ -1,0 +1,34 @@
+//! Questions to the host's file system, asked by the monitor itself.
+
+use crate::path::os;
+use abi::fs::FileKind;
+use abi::{Errno, Result};
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::sys::stat::FileStat;
+
+/// lstat(2).
+pub(crate) fn lstat(path: &[u8]) -> Result<FileStat> {
+    nix::sys::stat::lstat(os(path)).map_err(errno)
+}
+
+/// fstatat(2).
+pub(crate) fn stat(path: &[u8], follow: bool) -> Result<FileStat> {
+    let flags = if follow { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+    nix::sys::stat::fstatat(AT_FDCWD, os(path), flags).map_err(errno)
+}
+
+/// The file type, links not followed.
+pub(crate) fn kind_of(path: &[u8]) -> Result<FileKind> {
+    FileKind::from_mode_bits(lstat(path)?.st_mode).ok_or(Errno::EIO)
+}
+
+/// readlink(2).
+pub(crate) fn readlink(path: &[u8]) -> Result<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt;
+    std::fs::read_link(os(path)).map(|p| p.into_os_string().into_vec()).map_err(Errno::from)
+}
+
+/// The number of a nix error.
+pub(crate) fn errno(e: nix::errno::Errno) -> Errno {
+    Errno::from_raw(e as i32)
+}

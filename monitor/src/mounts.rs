@@ -1,0 +1,229 @@
+//! The mount table: what shows where, in which view, since when.
+
+use crate::path;
+use crate::view::{Service, View};
+use abi::dev::{DevNum, Device};
+use abi::fs::FileSystem;
+use abi::host::Epoch;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What a mount shows.
+pub(crate) enum Content {
+    /// A driver's tree.
+    Tree(Arc<dyn FileSystem>),
+    /// Another directory of the view, as it was at `epoch`.
+    Redirect { source: Vec<u8>, epoch: Epoch },
+    /// A special file and its partitions.
+    Device { device: Arc<dyn Device>, numbers: DevNum, perm: u16, uid: u32, gid: u32 },
+}
+
+/// A mount. Analogous to `struct mount`.
+pub(crate) struct Mount {
+    pub(crate) id: u64,
+    pub(crate) view: u64,
+    pub(crate) born: Epoch,
+    /// Canonical path of the mount point in the view.
+    pub(crate) target: Vec<u8>,
+    pub(crate) source: String,
+    pub(crate) fs_type: String,
+    /// As shown in /proc/mounts.
+    pub(crate) options: String,
+    pub(crate) content: Content,
+    pub(crate) flags: Flags,
+    /// `st_dev` of its files.
+    pub(crate) dev: DevNum,
+    pub(crate) service: Option<Arc<Service>>,
+    pub(crate) detached: AtomicBool,
+}
+
+/// Options that the view itself obeys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) read_only: bool,
+    pub(crate) no_exec: bool,
+    pub(crate) no_suid: bool,
+    pub(crate) no_dev: bool,
+    pub(crate) permanent: bool,
+    pub(crate) human: bool,
+    pub(crate) merge: bool,
+    /// Canonical paths below the target that stay what they were.
+    pub(crate) except: Vec<Vec<u8>>,
+}
+
+impl Mount {
+    pub(crate) fn tree(&self) -> Option<&Arc<dyn FileSystem>> {
+        match &self.content {
+            Content::Tree(fs) => Some(fs),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
+    /// The number of the sub-device that `path` names, if this is a device.
+    fn subdevice(&self, wanted: &[u8]) -> Option<u32> {
+        let Content::Device { device, .. } = &self.content else { return None };
+        let suffix = wanted.strip_prefix(self.target.as_slice())?;
+        if suffix.is_empty() {
+            return Some(0);
+        }
+        // A disk whose name ends in a digit has `p` before the number, as the kernel names them.
+        let digits = if self.target.last().is_some_and(u8::is_ascii_digit) {
+            suffix.strip_prefix(b"p")?
+        } else {
+            suffix
+        };
+        if digits.is_empty() || digits[0] == b'0' || digits.len() > 5 {
+            return None;
+        }
+        let number: u32 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        device.subdevices().iter().any(|s| s.number == number).then_some(number)
+    }
+
+    /// The path of sub-device `number`.
+    pub(crate) fn subdevice_path(&self, number: u32) -> Vec<u8> {
+        let mut p = self.target.clone();
+        if number > 0 {
+            if p.last().is_some_and(u8::is_ascii_digit) {
+                p.push(b'p');
+            }
+            p.extend_from_slice(number.to_string().as_bytes());
+        }
+        p
+    }
+}
+
+/// A look at all mounts at one moment.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    all: Vec<Arc<Mount>>,
+    by_target: HashMap<Vec<u8>, Vec<Arc<Mount>>>,
+    has_devices: bool,
+    /// Names of the last components of mount points, for quick refusals.
+    basenames: BTreeMap<Vec<u8>, ()>,
+    has_root_mount: bool,
+}
+
+/// What a name is by itself, before any file system is asked.
+pub(crate) enum Crossing {
+    Mount(Arc<Mount>),
+    SubDevice(Arc<Mount>, u32),
+}
+
+impl Snapshot {
+    fn from_all(all: Vec<Arc<Mount>>) -> Self {
+        let mut s = Self::default();
+        for m in &all {
+            s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
+            s.has_devices |= matches!(m.content, Content::Device { .. });
+            match path::split(&m.target) {
+                Some((_, name)) => drop(s.basenames.insert(name.to_vec(), ())),
+                None => s.has_root_mount = true,
+            }
+        }
+        s.all = all;
+        s
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn all(&self) -> &[Arc<Mount>] {
+        &self.all
+    }
+
+    /// The youngest visible mount whose mount point is `at`, or the device that has this name.
+    pub(crate) fn at(&self, view: &View, epoch: Epoch, at: &[u8]) -> Option<Crossing> {
+        let visible = |m: &&Arc<Mount>| view.sees(m.view, m.born, epoch) && !m.is_detached();
+        let exact =
+            self.by_target.get(at).and_then(|l| l.iter().filter(visible).max_by_key(|m| m.born));
+        if let Some(mount) = exact {
+            return Some(match mount.content {
+                Content::Device { .. } => Crossing::SubDevice(Arc::clone(mount), 0),
+                _ => Crossing::Mount(Arc::clone(mount)),
+            });
+        }
+        if !self.has_devices || !at.last().is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        self.all
+            .iter()
+            .filter(visible)
+            .filter_map(|m| m.subdevice(at).map(|n| (m, n)))
+            .max_by_key(|(m, _)| m.born)
+            .map(|(m, n)| Crossing::SubDevice(Arc::clone(m), n))
+    }
+
+    /// Whether a component of this name can be a mount point or device anywhere.
+    pub(crate) fn may_cross(&self, name: &[u8]) -> bool {
+        self.basenames.contains_key(name)
+            || (self.has_devices
+                && name.last().is_some_and(u8::is_ascii_digit)
+                && self.basenames.keys().any(|b| name.starts_with(b)))
+    }
+
+    /// Whether some visible mount point is `path` or lies above it.
+    pub(crate) fn covers(&self, view: &View, epoch: Epoch, wanted: &[u8]) -> bool {
+        self.all.iter().any(|m| {
+            view.sees(m.view, m.born, epoch)
+                && (path::below(wanted, &m.target).is_some() || m.subdevice(wanted).is_some())
+        })
+    }
+
+    pub(crate) fn has_root_mount(&self) -> bool {
+        self.has_root_mount
+    }
+
+    /// Names that mounts and devices add to directory `dir`.
+    pub(crate) fn children(&self, view: &View, epoch: Epoch, dir: &[u8]) -> Vec<(Vec<u8>, Arc<Mount>, u32)> {
+        let mut names = BTreeMap::new();
+        for m in self.all.iter().filter(|m| view.sees(m.view, m.born, epoch) && !m.is_detached()) {
+            if path::split(&m.target).is_none_or(|(parent, _)| parent != dir) {
+                continue;
+            }
+            let numbers: Vec<u32> = match &m.content {
+                Content::Device { device, .. } => {
+                    device.subdevices().iter().map(|s| s.number).collect()
+                }
+                _ => vec![0],
+            };
+            for number in numbers {
+                let full = m.subdevice_path(number);
+                if let Some((_, name)) = path::split(&full) {
+                    names.insert(name.to_vec(), (Arc::clone(m), number));
+                }
+            }
+        }
+        names.into_iter().map(|(n, (m, k))| (n, m, k)).collect()
+    }
+}
+
+/// The table itself: readers take a snapshot, writers replace it.
+#[derive(Default)]
+pub(crate) struct MountTable {
+    current: RwLock<Arc<Snapshot>>,
+}
+
+impl MountTable {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn insert(&self, mount: Arc<Mount>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all = current.all.clone();
+        all.push(mount);
+        *current = Arc::new(Snapshot::from_all(all));
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let all = current.all.iter().filter(|m| m.id != id).cloned().collect();
+        *current = Arc::new(Snapshot::from_all(all));
+    }
+}

@@ -1,0 +1,475 @@
+//! The name walk: component by component, through mounts, links and `..`, as path_resolution(7).
+
+use crate::hostview;
+use crate::monitor::Monitor;
+use crate::mounts::{Content, Crossing, Mount, Snapshot};
+use crate::path;
+use crate::procfs;
+use crate::tasks::Proc;
+use crate::view::{PRESENT, View};
+use abi::fs::{Attr, FileKind, Name};
+use abi::host::Epoch;
+use abi::{Errno, Result};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The most links on one walk (`MAXSYMLINKS` of the kernel).
+const LINKS_MAX: u32 = 40;
+
+/// The names of a place: the view's first, then, where a redirecting mount shows it, the name that it has at
+/// that mount's epoch, and so on inward. The innermost name of a host's place is its path on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Names(Vec<(Vec<u8>, Epoch)>);
+
+impl Names {
+    pub(crate) fn root(epoch: Epoch) -> Self {
+        Self(vec![(b"/".to_vec(), epoch)])
+    }
+
+    /// The canonical path in the view.
+    pub(crate) fn view(&self) -> &[u8] {
+        &self.0[0].0
+    }
+
+    fn innermost(&self) -> &[u8] {
+        &self.0[self.0.len() - 1].0
+    }
+
+    fn child(&self, name: &[u8]) -> Self {
+        Self(self.0.iter().map(|(p, e)| (path::join(p, name), *e)).collect())
+    }
+}
+
+/// What a name leads to.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// A file of the host, which may have another name in the view.
+    Host(HostPlace),
+    /// An inode of a mounted file system.
+    Virtual(VirtualPlace),
+    /// A special file of umdev.
+    Device(DevicePlace),
+    /// A file or link that umproc shows.
+    Proc(Names, procfs::Entry),
+}
+
+#[derive(Clone)]
+pub(crate) struct HostPlace {
+    pub(crate) names: Names,
+    pub(crate) kind: FileKind,
+    /// A magic link of /proc, to be followed by the kernel alone.
+    pub(crate) is_magic: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct VirtualPlace {
+    pub(crate) names: Names,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) attr: Attr,
+}
+
+#[derive(Clone)]
+pub(crate) struct DevicePlace {
+    pub(crate) names: Names,
+    pub(crate) mount: Arc<Mount>,
+    pub(crate) number: u32,
+}
+
+impl Place {
+    pub(crate) fn names(&self) -> &Names {
+        match self {
+            Self::Host(h) => &h.names,
+            Self::Virtual(v) => &v.names,
+            Self::Device(d) => &d.names,
+            Self::Proc(n, _) => n,
+        }
+    }
+
+    /// The canonical path in the view.
+    pub(crate) fn view_path(&self) -> &[u8] {
+        self.names().view()
+    }
+
+    pub(crate) fn kind(&self) -> FileKind {
+        match self {
+            Self::Host(h) => h.kind,
+            Self::Virtual(v) => v.attr.kind,
+            Self::Device(d) => d.kind(),
+            Self::Proc(_, e) => e.kind(),
+        }
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind() == FileKind::Directory
+    }
+
+    /// The file on the host, where it is one.
+    pub(crate) fn host_path(&self) -> Option<&[u8]> {
+        match self {
+            Self::Host(h) => Some(h.names.innermost()),
+            _ => None,
+        }
+    }
+
+    /// Whether the view and the host call the same file by the same name.
+    pub(crate) fn is_native(&self) -> bool {
+        self.host_path() == Some(self.view_path())
+    }
+}
+
+impl DevicePlace {
+    pub(crate) fn kind(&self) -> FileKind {
+        match &self.mount.content {
+            Content::Device { device, .. } => match device.kind() {
+                abi::dev::DeviceKind::Block => FileKind::BlockDevice,
+                abi::dev::DeviceKind::Char => FileKind::CharDevice,
+            },
+            _ => FileKind::Regular,
+        }
+    }
+}
+
+/// What a walk found.
+pub(crate) struct Found {
+    /// The directory that holds the last component.
+    pub(crate) parent: Place,
+    /// The last component; empty where the path ends in `/`, `.` or `..` alone.
+    pub(crate) name: Vec<u8>,
+    /// What it leads to, if it exists.
+    pub(crate) place: Option<Place>,
+    /// The path ended in a slash.
+    pub(crate) wants_directory: bool,
+}
+
+impl Found {
+    /// The place, or `ENOENT`.
+    pub(crate) fn existing(self) -> Result<Place> {
+        self.place.ok_or(Errno::ENOENT)
+    }
+
+    /// The canonical path of the last component, existing or not.
+    pub(crate) fn view_path(&self) -> Vec<u8> {
+        match &self.place {
+            Some(p) => p.view_path().to_vec(),
+            None => path::join(self.parent.view_path(), &self.name),
+        }
+    }
+}
+
+/// One walker: a process' view at an epoch.
+pub(crate) struct Walk<'a> {
+    pub(crate) monitor: &'a Monitor,
+    pub(crate) view: Arc<View>,
+    pub(crate) mounts: Arc<Snapshot>,
+    pub(crate) epoch: Epoch,
+    pub(crate) root: Option<Place>,
+    /// Whose /proc/self it is.
+    pub(crate) proc: Option<Arc<Proc>>,
+    pub(crate) tid: i32,
+    links: u32,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk for a task at this moment.
+    pub(crate) fn of(monitor: &'a Monitor, proc: &Arc<Proc>, tid: i32) -> Self {
+        Self {
+            monitor,
+            view: proc.view(),
+            mounts: monitor.mounts.snapshot(),
+            epoch: PRESENT,
+            root: proc.directories().root,
+            proc: Some(Arc::clone(proc)),
+            tid,
+            links: 0,
+        }
+    }
+
+    /// A walk in a view at an epoch, for nobody in particular.
+    pub(crate) fn at(monitor: &'a Monitor, view: Arc<View>, epoch: Epoch) -> Self {
+        Self {
+            monitor,
+            view,
+            mounts: monitor.mounts.snapshot(),
+            epoch,
+            root: None,
+            proc: None,
+            tid: 0,
+            links: 0,
+        }
+    }
+
+    fn at_epoch(&self, epoch: Epoch) -> Walk<'a> {
+        Walk {
+            monitor: self.monitor,
+            view: Arc::clone(&self.view),
+            mounts: Arc::clone(&self.mounts),
+            epoch,
+            root: None,
+            proc: self.proc.clone(),
+            tid: self.tid,
+            links: 0,
+        }
+    }
+
+    /// The root of the walk's process.
+    pub(crate) fn root_place(&mut self) -> Result<Place> {
+        match &self.root {
+            Some(place) => Ok(place.clone()),
+            None => self.real_root(),
+        }
+    }
+
+    fn real_root(&mut self) -> Result<Place> {
+        match self.mounts.at(&self.view, self.epoch, b"/") {
+            Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
+            _ => Ok(Place::Host(HostPlace {
+                names: Names::root(self.epoch),
+                kind: FileKind::Directory,
+                is_magic: false,
+            })),
+        }
+    }
+
+    /// The place of a canonical path: no links are followed, as none are on it.
+    pub(crate) fn canonical(&mut self, wanted: &[u8]) -> Result<Place> {
+        let mut place = self.real_root()?;
+        for component in path::components(wanted) {
+            place = self.child(&place, component)?.ok_or(Errno::ENOENT)?;
+        }
+        Ok(place)
+    }
+
+    /// Walks `wanted` from `start` (or from the root, if absolute). `follow` is about the last component.
+    ///
+    /// # Errors
+    /// In check order: `ENOENT` for an empty path or a missing component that is not the last; `ENOTDIR`,
+    /// `EACCES` on the way; `ELOOP` after 40 links; `ENAMETOOLONG`.
+    pub(crate) fn walk(&mut self, start: Place, wanted: &[u8], follow: bool) -> Result<Found> {
+        if wanted.is_empty() {
+            return Err(Errno::ENOENT);
+        }
+        if wanted.len() >= 4096 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let mut place = if wanted[0] == b'/' { self.root_place()? } else { start };
+        let mut wants_directory = wanted.ends_with(b"/");
+        let mut queue: VecDeque<Vec<u8>> = split_components(wanted);
+        let mut parent = place.clone();
+        let mut last = Vec::new();
+        while let Some(component) = queue.pop_front() {
+            if !place.is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            let is_last = queue.is_empty();
+            if component == b"." || component == b".." {
+                if component == b".." {
+                    place = self.parent(&place)?;
+                }
+                parent = place.clone();
+                last.clear();
+                if is_last {
+                    wants_directory = true;
+                }
+                continue;
+            }
+            parent = place;
+            let child = self.child(&parent, &component)?;
+            last = component;
+            let Some(child) = child else {
+                if is_last {
+                    return Ok(Found { parent, name: last, place: None, wants_directory });
+                }
+                return Err(Errno::ENOENT);
+            };
+            let follows = child.kind() == FileKind::Symlink && (!is_last || follow || wants_directory);
+            if !follows {
+                place = child;
+                continue;
+            }
+            match self.follow(&child)? {
+                Step::To(target) => place = target,
+                Step::Through(text) => {
+                    self.links += 1;
+                    if self.links > LINKS_MAX {
+                        return Err(Errno::ELOOP);
+                    }
+                    if text.is_empty() {
+                        return Err(Errno::ENOENT);
+                    }
+                    if is_last && text.ends_with(b"/") {
+                        wants_directory = true;
+                    }
+                    for c in split_components(&text).into_iter().rev() {
+                        queue.push_front(c);
+                    }
+                    place = if text[0] == b'/' { self.root_place()? } else { parent.clone() };
+                    if queue.is_empty() {
+                        last.clear();
+                        parent = place.clone();
+                    }
+                }
+            }
+        }
+        if wants_directory && !place.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(Found { parent, name: last, place: Some(place), wants_directory })
+    }
+
+    /// The parent of a directory, the root being its own.
+    pub(crate) fn parent(&mut self, place: &Place) -> Result<Place> {
+        if let Some(root) = &self.root
+            && root.view_path() == place.view_path()
+        {
+            return Ok(root.clone());
+        }
+        match path::split(place.view_path()) {
+            None => Ok(place.clone()),
+            Some((up, _)) => {
+                let up = up.to_vec();
+                self.canonical(&up)
+            }
+        }
+    }
+
+    /// One component below a directory; `None` if it does not exist. Links are not followed.
+    pub(crate) fn child(&mut self, dir: &Place, name: &[u8]) -> Result<Option<Place>> {
+        if name.len() > abi::fs::NAME_BYTES_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let names = dir.names().child(name);
+        if !self.mounts.is_empty() {
+            for depth in 0..names.0.len() {
+                let (at, epoch) = &names.0[depth];
+                let Some(crossing) = self.mounts.at(&self.view, *epoch, at) else { continue };
+                let outer = Names(names.0[..=depth].to_vec());
+                return match crossing {
+                    Crossing::Mount(mount) => self.enter(&mount, outer).map(Some),
+                    Crossing::SubDevice(mount, number) => {
+                        Ok(Some(Place::Device(DevicePlace { names: outer, mount, number })))
+                    }
+                };
+            }
+        }
+        match dir {
+            Place::Virtual(v) => self.virtual_child(v, names, name),
+            Place::Host(h) => self.host_child(h, names, name),
+            Place::Device(_) | Place::Proc(..) => Err(Errno::ENOTDIR),
+        }
+    }
+
+    fn virtual_child(
+        &mut self,
+        dir: &VirtualPlace,
+        names: Names,
+        name: &[u8],
+    ) -> Result<Option<Place>> {
+        if dir.mount.flags.except.iter().any(|e| e == names.view()) {
+            let before = Epoch(dir.mount.born.0.saturating_sub(1)).min(self.epoch);
+            let mut place = self.at_epoch(before).canonical(names.view());
+            if let Ok(p) = &mut place {
+                set_view_name(p, names.view(), self.epoch);
+            }
+            return place.map(Some);
+        }
+        let fs = dir.mount.tree().ok_or(Errno::ENOTDIR)?;
+        self.monitor.may_search(self.proc.as_deref(), dir)?;
+        match fs.lookup(dir.attr.ino, Name::new(name)?) {
+            Ok(attr) => Ok(Some(Place::Virtual(VirtualPlace {
+                names,
+                mount: Arc::clone(&dir.mount),
+                attr,
+            }))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn host_child(&mut self, dir: &HostPlace, names: Names, name: &[u8]) -> Result<Option<Place>> {
+        if dir.names.innermost().starts_with(b"/proc")
+            && let Some(entry) = procfs::lookup(self, dir.names.innermost(), name)
+        {
+            return Ok(Some(Place::Proc(names, entry)));
+        }
+        match hostview::kind_of(names.innermost()) {
+            Ok(kind) => Ok(Some(Place::Host(HostPlace { names, kind, is_magic: false }))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The root of a mount, under the names that led to it.
+    fn enter(&mut self, mount: &Arc<Mount>, names: Names) -> Result<Place> {
+        match &mount.content {
+            Content::Tree(fs) => {
+                let attr = fs.getattr(fs.root())?;
+                Ok(Place::Virtual(VirtualPlace { names, mount: Arc::clone(mount), attr }))
+            }
+            Content::Redirect { source, epoch } => {
+                if names.0.len() > 32 {
+                    return Err(Errno::ELOOP);
+                }
+                let mut inner = self.at_epoch(*epoch).canonical(source)?;
+                let mut all = names.0;
+                let own = inner.names().0.clone();
+                all.extend(own);
+                match &mut inner {
+                    Place::Host(h) => h.names = Names(all),
+                    Place::Virtual(v) => v.names = Names(all),
+                    Place::Device(d) => d.names = Names(all),
+                    Place::Proc(n, _) => *n = Names(all),
+                }
+                Ok(inner)
+            }
+            Content::Device { .. } => Ok(Place::Device(DevicePlace {
+                names,
+                mount: Arc::clone(mount),
+                number: 0,
+            })),
+        }
+    }
+
+    /// What is behind a symbolic link.
+    fn follow(&mut self, link: &Place) -> Result<Step> {
+        match link {
+            Place::Virtual(v) => {
+                let fs = v.mount.tree().ok_or(Errno::EINVAL)?;
+                Ok(Step::Through(fs.readlink(v.attr.ino)?))
+            }
+            Place::Proc(_, entry) => procfs::follow(self, entry),
+            Place::Host(h) => {
+                let host = h.names.innermost();
+                if let Some(step) = procfs::follow_host(self, host, &h.names)? {
+                    return Ok(step);
+                }
+                Ok(Step::Through(hostview::readlink(host)?))
+            }
+            Place::Device(_) => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// Where a link leads.
+pub(crate) enum Step {
+    /// To this very place (magic links).
+    To(Place),
+    /// Through this text.
+    Through(Vec<u8>),
+}
+
+fn set_view_name(place: &mut Place, view: &[u8], epoch: Epoch) {
+    let names = match place {
+        Place::Host(h) => &mut h.names,
+        Place::Virtual(v) => &mut v.names,
+        Place::Device(d) => &mut d.names,
+        Place::Proc(n, _) => n,
+    };
+    if names.0.len() == 1 {
+        names.0[0].1 = epoch;
+    }
+    debug_assert_eq!(names.view(), view);
+}
+
+fn split_components(text: &[u8]) -> VecDeque<Vec<u8>> {
+    text.split(|&b| b == b'/').filter(|c| !c.is_empty()).map(<[u8]>::to_vec).collect()
+}

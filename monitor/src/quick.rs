@@ -1,0 +1,210 @@
+//! Decides at once that a name is the host's, so that the kernel may have the call as it stands.
+//!
+//! The answer "native" is given only where no mount and no link can be on the way: the text of the path, a
+//! cache of directories that were seen to be plain, and at most one look at the last component decide. All
+//! else goes to the name walk. A cached directory is believed for [`TTL_MILLIS`]; changes made through the
+//! view drop it at once (docs/data-path.md).
+
+use crate::hostview;
+use crate::monitor::Monitor;
+use crate::mounts::Snapshot;
+use crate::path;
+use crate::tasks::Proc;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long a directory is believed to be what it was: links on the host change rarely, and a call that
+/// races with the change has no better claim to either answer.
+const TTL_MILLIS: u64 = 1_000;
+/// The most directories that are remembered.
+const DIRECTORIES_MAX: usize = 8_192;
+
+/// The directories that are known.
+#[derive(Default)]
+pub(crate) struct Cache {
+    directories: RwLock<HashMap<Vec<u8>, (Vec<u8>, Instant)>>,
+    generation: Mutex<u64>,
+}
+
+impl Cache {
+    /// Called after the view itself changed directories or links.
+    pub(crate) fn clear(&self) {
+        self.directories.write().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// The canonical host path of a directory whose text is absolute and without `..`; `None` if it is not a
+    /// directory that the host alone resolves.
+    fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+        let now = Instant::now();
+        {
+            let known = self.directories.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((canonical, since)) = known.get(dir)
+                && now.duration_since(*since) < Duration::from_millis(TTL_MILLIS)
+            {
+                return Some(canonical.clone());
+            }
+        }
+        let canonical = resolve(dir, mounts)?;
+        let mut known = self.directories.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= DIRECTORIES_MAX {
+            known.clear();
+        }
+        known.insert(dir.to_vec(), (canonical.clone(), now));
+        Some(canonical)
+    }
+}
+
+/// Resolves a directory on the host, refusing whatever meets a mount point on the way.
+fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+    if crosses(dir, mounts) {
+        return None;
+    }
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    match openat2(nix::fcntl::AT_FDCWD, path::os(dir), how) {
+        Ok(_) => Some(dir.to_vec()),
+        Err(nix::errno::Errno::ELOOP) => {
+            // One level at a time: the parent without links, then this component's link.
+            let (parent, name) = path::split(dir)?;
+            let parent = resolve(parent, mounts)?;
+            let here = path::join(&parent, name);
+            match hostview::readlink(&here) {
+                Ok(target) => {
+                    let text = if target.first() == Some(&b'/') {
+                        target
+                    } else {
+                        path::append(&parent, &target)
+                    };
+                    if path::has_dotdot(&text) || here.starts_with(b"/proc/") {
+                        return None;
+                    }
+                    resolve(&path::normalize(&text), mounts)
+                }
+                Err(_) if here == dir => None,
+                Err(_) => resolve(&here, mounts),
+            }
+        }
+        Err(_) => None,
+    }
+}
+
+/// Whether a component of the path can be a mount point.
+fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
+    mounts.has_root_mount()
+        || path::components(wanted).any(|c| mounts.may_cross(c))
+            && mounts.all().iter().any(|m| path::below(wanted, &m.target).is_some())
+        || wanted.starts_with(b"/proc/")
+}
+
+impl Monitor {
+    /// Whether the kernel may have the name as it stands. `follow` is about the last component. `dirfd` is
+    /// `None` for the working directory; a descriptor that is known not to be virtual may be given with
+    /// `dirfd_path` to ask for its name only where it matters.
+    pub(crate) fn is_quickly_native(
+        &self,
+        proc: &Proc,
+        tid: i32,
+        dirfd: Option<i32>,
+        wanted: &[u8],
+        follow: bool,
+    ) -> bool {
+        let mounts = self.mounts.snapshot();
+        if wanted.is_empty() || mounts.has_root_mount() {
+            return false;
+        }
+        if wanted[0] == b'/' {
+            if self.has_root(proc) {
+                return false;
+            }
+            return self.is_absolute_native(wanted, follow, &mounts);
+        }
+        if let Some(fd) = dirfd {
+            if self.may_hold_virtual(tid) && self.vfiles.may_be_virtual(self, tid, fd) {
+                return false;
+            }
+        } else if self.has_virtual_cwd(proc) {
+            return false;
+        }
+        let single = !wanted.contains(&b'/');
+        if single && !follow && wanted != b".." && !mounts.may_cross(wanted) {
+            return !self.is_proc_name(wanted);
+        }
+        let base = match dirfd {
+            Some(fd) => hostview::readlink(format!("/proc/{tid}/fd/{fd}").as_bytes()).ok(),
+            None => self.host_cwd(proc, tid),
+        };
+        let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
+        self.is_absolute_native(&path::append(&base, wanted), follow, &mounts)
+    }
+
+    fn is_absolute_native(&self, wanted: &[u8], follow: bool, mounts: &Snapshot) -> bool {
+        if path::has_dotdot(wanted) {
+            return false;
+        }
+        let plain = path::normalize(wanted);
+        let Some((dir, name)) = path::split(&plain) else { return !mounts.has_root_mount() };
+        let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
+        let mut here = path::join(&canonical, name);
+        if crosses(&here, mounts) {
+            return false;
+        }
+        if !(follow || wanted.ends_with(b"/")) {
+            return true;
+        }
+        for _ in 0..8 {
+            let Ok(target) = hostview::readlink(&here) else { return true };
+            let parent = path::split(&here).map_or(&b"/"[..], |(p, _)| p);
+            let text = if target.first() == Some(&b'/') {
+                target
+            } else {
+                path::append(parent, &target)
+            };
+            if path::has_dotdot(&text) {
+                return false;
+            }
+            let plain = path::normalize(&text);
+            let Some((dir, name)) = path::split(&plain) else { return true };
+            let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
+            here = path::join(&canonical, name);
+            if crosses(&here, mounts) {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The kernel's working directory of a process, remembered until it can have changed.
+    pub(crate) fn host_cwd(&self, proc: &Proc, tid: i32) -> Option<Vec<u8>> {
+        let mut fs = proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cwd) = &fs.host_cwd {
+            return Some(cwd.clone());
+        }
+        let cwd = hostview::readlink(format!("/proc/{tid}/cwd").as_bytes()).ok()?;
+        fs.host_cwd = Some(cwd.clone());
+        Some(cwd)
+    }
+
+    pub(crate) fn has_root(&self, proc: &Proc) -> bool {
+        proc.fs.lock().unwrap_or_else(PoisonError::into_inner).root.is_some()
+    }
+
+    pub(crate) fn has_virtual_cwd(&self, proc: &Proc) -> bool {
+        proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd.is_some()
+    }
+
+    /// Names that umproc may answer for, whatever directory they are looked up in.
+    fn is_proc_name(&self, name: &[u8]) -> bool {
+        matches!(
+            name,
+            b"mounts" | b"mountinfo" | b"mountstats" | b"filesystems" | b"partitions" | b"exe"
+                | b"cwd" | b"root" | b"self" | b"thread-self"
+        ) || name.iter().all(u8::is_ascii_digit)
+    }
+}
+
+/// Shared by the monitor.
+pub(crate) type Quick = Arc<Cache>;
