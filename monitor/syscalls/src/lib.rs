@@ -12,8 +12,8 @@
 //!
 //! - [`Row`], [`PathArg`], [`Follow`], [`FlagsIn`], [`Empty`]: the shape of a call.
 //! - [`Group`], [`GroupSet`], [`Trap`], [`Test`]: when it is trapped. Groups are installed one
-//!   after another as modules load; a filter never comes off, so each group is as small as it can be.
-//! - [`program`]: the groups as a classic BPF program; [`verdict`]: the same decision by plain code.
+//!   after another as modules load; a filter never comes off, so each group is as small as it can.
+//! - [`program`]: the groups as a classic BPF program; [`verdict`]: the same by plain code.
 //!
 //! Only x86-64 has rows. The i386 entry and the x32 numbers are a part of every filter, which
 //! answers them `ENOSYS`, as a kernel without them does.
