@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 13] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("dosfstools", "mkfs.fat"),
@@ -24,7 +24,6 @@ const PACKAGES: [Package; 14] = [
     package("fdisk", "sfdisk"),
     package("gdisk", "sgdisk"),
     package("genisoimage", "genisoimage"),
-    package("libcap2-bin", "capsh"),
     package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
     package("mount", "mount"),
     package("mtools", "mcopy"),

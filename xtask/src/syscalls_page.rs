@@ -10,7 +10,7 @@ pub(crate) fn write() -> Result<()> {
     std::fs::write(root().join(PAGE), syscalls::markdown()).with_context(|| format!("write {PAGE}"))
 }
 
-/// Fails if the page is not what [`write`] would write.
+/// Fails if the page is not what [`write()`] would write.
 pub(crate) fn check() -> Result<()> {
     let page =
         std::fs::read_to_string(root().join(PAGE)).with_context(|| format!("read {PAGE}"))?;
