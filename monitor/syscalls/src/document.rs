@@ -125,7 +125,6 @@ fn test_text(test: Test) -> String {
         Test::Has(arg, bits) => format!("{arg} has {bits:#x}"),
         Test::Lacks(arg, bits) => format!("{arg} lacks {bits:#x}"),
         Test::Masked(arg, mask, value) => format!("{arg} & {mask:#x} is {value}"),
-        Test::Null(arg) => format!("{arg} is null"),
         Test::NotNull(arg) => format!("{arg} is not null"),
     }
 }

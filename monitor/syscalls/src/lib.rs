@@ -34,8 +34,8 @@ mod table;
 
 pub use document::markdown;
 pub use filter::{
-    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, NATIVE_X32_BIT, SeccompData, SockFilter,
-    Verdict, program, verdict,
+    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, SeccompData, SockFilter, Verdict, X32_BIT,
+    program, verdict,
 };
 pub use group::{Group, GroupSet, Test, Trap};
 pub use handler::Handler;
