@@ -1,0 +1,112 @@
+//! The contract between fence and monitor: calls in, answers out.
+
+use crate::{Tid, Tracee};
+use abi::Result;
+use std::os::fd::OwnedFd;
+use syscalls::GroupSet;
+
+/// One intercepted call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The number of x86-64.
+    pub number: u32,
+    /// The six argument registers.
+    pub args: [u64; 6],
+}
+
+/// An argument of a rewritten call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// An integer, or an address that the tracee already has.
+    Value(u64),
+    /// The address of these bytes, copied to the tracee's stack for the time of the call.
+    Bytes(Vec<u8>),
+    /// The address of a null-terminated array of addresses of these strings (argv).
+    Strings(Vec<Vec<u8>>),
+}
+
+/// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The number to run.
+    pub number: u32,
+    /// Its arguments.
+    pub args: Vec<Arg>,
+    /// For execve: the name that `comm` shows after success, at most 15 bytes count.
+    pub comm: Option<Vec<u8>>,
+    /// For execve that fails: the number of the error to answer in place of the kernel's.
+    pub on_error: Option<abi::Errno>,
+    /// A descriptor of ours that the call names under /proc: it stays open until the call is over.
+    pub keep: Option<OwnedFd>,
+}
+
+/// Work that may wait for something slow: it runs on a thread of its own and answers then.
+pub type Later = Box<dyn FnOnce(&dyn Tracee) -> Answer + Send>;
+
+/// What the monitor answers.
+pub enum Answer {
+    /// The kernel does the call as it stands.
+    Native,
+    /// The call does not run; this is its result.
+    Return(Result<u64>),
+    /// The call does not run; its result is this open file at the caller's lowest free descriptor.
+    Fd(OwnedFd, bool),
+    /// Another call runs in its place.
+    Rewrite(Box<Rewrite>),
+    /// Another thread finds the answer.
+    Later(Later),
+    /// The answer, and the process must be trapped for these groups before it runs its next instruction.
+    Require(GroupSet, Box<Answer>),
+    /// The calling thread leaves our ptrace and does the call again, untouched by us but for notification.
+    DetachAndRestart,
+    /// These threads leave our ptrace, then the call runs in the kernel.
+    DetachOthers(Vec<Tid>),
+}
+
+impl core::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Native => f.write_str("native"),
+            Self::Return(Ok(value)) => write!(f, "return {value}"),
+            Self::Return(Err(errno)) => write!(f, "return -{errno:?}"),
+            Self::Fd(..) => f.write_str("descriptor"),
+            Self::Rewrite(r) => write!(f, "rewrite to {}", r.number),
+            Self::Later(_) => f.write_str("later"),
+            Self::Require(groups, answer) => write!(f, "{answer:?} with {groups:?}"),
+            Self::DetachAndRestart => f.write_str("detach and restart"),
+            Self::DetachOthers(tids) => write!(f, "native, detaching {tids:?}"),
+        }
+    }
+}
+
+impl From<Result<u64>> for Answer {
+    fn from(result: Result<u64>) -> Self {
+        Self::Return(result)
+    }
+}
+
+/// A new task, told before its first instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskStart {
+    /// The new thread.
+    pub tid: Tid,
+    /// Its thread group.
+    pub tgid: i32,
+    /// The thread that made it, or `None` for the first task of a view and for attached ones.
+    pub parent: Option<Tid>,
+}
+
+/// What the monitor implements. Every method may be called from many threads at once.
+pub trait Dispatcher: Send + Sync {
+    /// A task exists; it has not run yet.
+    fn task_start(&self, start: TaskStart);
+
+    /// The process `tgid` runs another program; `former` is the thread that called execve.
+    fn task_exec(&self, tgid: i32, former: Tid);
+
+    /// The task is gone; its number may come back for another.
+    fn task_exit(&self, tid: Tid);
+
+    /// Answers a call. A panic in here is caught by the implementation, not by the engine.
+    fn call(&self, tracee: &dyn Tracee, call: Call) -> Answer;
+}

@@ -1,0 +1,779 @@
+//! The tracer thread: every ptrace-stop of every tracee passes here.
+
+use crate::answer::{Answer, Arg, Call, Rewrite};
+use crate::engine::{Command, Engine};
+use crate::inject::{self, Injection, Outcome, put_bytes, restart_interrupted};
+use crate::notify::{self, Listener};
+use crate::process::Process;
+use crate::sys::ptrace::{self, Regs};
+use crate::sys::{memory, process as sys};
+use crate::tracee::HostTracee;
+use crate::{TaskStart, Tid};
+use abi::{Errno, Result};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use syscalls::GroupSet;
+
+/// Where a task is, as far as the tracer must remember between two stops.
+enum Phase {
+    /// Made, not yet seen stopped for the first time.
+    Unborn,
+    /// Runs; its stops are its own.
+    Running,
+    /// Held in a seccomp stop until another thread has the answer.
+    Held(Box<Regs>),
+    /// Its notification was answered; the work is done when it stops on its way out.
+    Leaving(Box<Answer>),
+    /// Runs a call of ours in place of its own.
+    Rewriting(Box<Rewriting>),
+    /// On its way out of a call, to be given filters there.
+    Installing,
+    /// execve succeeded; its name is set when the call returns.
+    Naming(Vec<u8>),
+}
+
+/// A call of ours under way.
+struct Rewriting {
+    /// What to put back, with the result in place.
+    saved: Regs,
+    /// The stop at entry is still to come.
+    entering: bool,
+    stack: Option<(u64, Vec<u8>)>,
+    comm: Option<Vec<u8>>,
+    on_error: Option<Errno>,
+    /// The tracee opens it by name: it lives until the call is over.
+    _keep: Option<OwnedFd>,
+}
+
+struct Task {
+    process: Arc<Process>,
+    phase: Phase,
+    /// Exec events are asked for.
+    has_exec_event: bool,
+}
+
+/// An attach under way.
+struct Attaching {
+    parent: Tid,
+    groups: GroupSet,
+    done: Sender<Result<()>>,
+}
+
+pub(crate) struct Tracer {
+    engine: Arc<Engine>,
+    tasks: HashMap<Tid, Task>,
+    /// Children that stopped before the event that tells whose they are.
+    early: HashSet<Tid>,
+    root: Tid,
+    on_root_exit: Box<dyn FnMut(i32)>,
+}
+
+impl Tracer {
+    /// Takes over the seized root task; `on_root_exit` hears its wait status.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        root: Tid,
+        process: Arc<Process>,
+        on_root_exit: Box<dyn FnMut(i32)>,
+    ) -> Self {
+        engine.set_tracer_thread();
+        let has_exec_event = process.installed().contains(GroupSet::NAMES);
+        let task = Task { process, phase: Phase::Running, has_exec_event };
+        Self {
+            engine,
+            tasks: HashMap::from([(root, task)]),
+            early: HashSet::new(),
+            root,
+            on_root_exit,
+        }
+    }
+
+    /// Runs until no tracee is left.
+    pub(crate) fn run(&mut self) {
+        loop {
+            while let Some(command) = self.engine.take_command() {
+                self.command(command);
+            }
+            match ptrace::wait(None, false) {
+                Ok(Some((tid, status))) => self.on_wait(tid, status),
+                Ok(None) => {}
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                // ECHILD: nobody is left.
+                Err(_) if self.engine.tgids().is_empty() => break,
+                Err(_) => {
+                    self.forget_dead_strangers();
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+            }
+        }
+        self.engine.end();
+    }
+
+    /// Processes that a debugger had from us are not ours to wait for.
+    fn forget_dead_strangers(&mut self) {
+        for tgid in self.engine.tgids() {
+            if !std::path::Path::new(&format!("/proc/{tgid}")).exists() {
+                let gone: Vec<i32> = {
+                    let map = self
+                        .engine
+                        .processes
+                        .read()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner);
+                    map.iter().filter(|(_, p)| p.tgid() == tgid).map(|(t, _)| *t).collect()
+                };
+                for tid in gone {
+                    self.forget(Tid(tid));
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, tid: Tid) {
+        self.tasks.remove(&tid);
+        self.engine.remove_task(tid);
+        self.engine.dispatcher().task_exit(tid);
+    }
+
+    fn on_wait(&mut self, tid: Tid, status: i32) {
+        if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+            self.on_exit(tid, status);
+            return;
+        }
+        if !libc::WIFSTOPPED(status) {
+            return;
+        }
+        self.engine.stops.fetch_add(1, Ordering::Relaxed);
+        let signal = libc::WSTOPSIG(status);
+        let event = status >> 16;
+        if !self.tasks.contains_key(&tid) {
+            self.early.insert(tid);
+            return;
+        }
+        let result = match event {
+            libc::PTRACE_EVENT_SECCOMP => self.on_seccomp(tid),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                self.on_birth(tid, event)
+            }
+            libc::PTRACE_EVENT_EXEC => self.on_exec(tid),
+            libc::PTRACE_EVENT_STOP => self.on_event_stop(tid, signal),
+            0 if signal == (libc::SIGTRAP | 0x80) => self.on_syscall_stop(tid),
+            0 => self.go_on(tid, signal),
+            _ => self.go_on(tid, 0),
+        };
+        if let Err(error) = result
+            && error.raw_os_error() != Some(libc::ESRCH)
+        {
+            tracing::warn!(tid = tid.0, event, signal, %error, "a ptrace-stop was not handled");
+            let _ = ptrace::cont(tid, 0);
+        }
+    }
+
+    fn on_exit(&mut self, tid: Tid, status: i32) {
+        self.early.remove(&tid);
+        if self.tasks.contains_key(&tid) || self.engine.process(tid).is_some() {
+            self.forget(tid);
+        }
+        if tid == self.root {
+            (self.on_root_exit)(status);
+        }
+        // A parent that died before its fork event was told leaves a child that nobody announces.
+        for child in self.early.clone() {
+            if let Some((tgid, parent)) = family(child)
+                && (!self.tasks.contains_key(&Tid(parent)) || tgid != child.0)
+            {
+                self.early.remove(&child);
+                let parent = self.tasks.contains_key(&Tid(tgid)).then_some(Tid(tgid));
+                self.insert_child(child, tgid, parent);
+                let _ = self.start(child);
+            }
+        }
+    }
+
+    /// Resumes a task after a stop that was its own business.
+    fn go_on(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        match self.tasks.get(&tid).map(|t| &t.phase) {
+            Some(Phase::Rewriting(_) | Phase::Installing | Phase::Naming(_)) => {
+                ptrace::syscall(tid, signal)
+            }
+            _ => ptrace::cont(tid, signal),
+        }
+    }
+
+    // ---- birth, exec ----
+
+    fn on_birth(&mut self, parent: Tid, event: i32) -> io::Result<()> {
+        let child = Tid(ptrace::event_message(parent)? as i32);
+        if self.engine.process(child).is_none_or(|p| p.is_detached()) {
+            let parent_tgid = self.tasks[&parent].process.tgid();
+            let is_thread = event == libc::PTRACE_EVENT_CLONE
+                && std::path::Path::new(&format!("/proc/{parent_tgid}/task/{}", child.0)).exists();
+            self.insert_child(child, if is_thread { parent_tgid } else { child.0 }, Some(parent));
+            if self.early.remove(&child) {
+                self.start(child)?;
+            }
+        }
+        self.go_on(parent, 0)
+    }
+
+    fn insert_child(&mut self, tid: Tid, tgid: i32, parent: Option<Tid>) {
+        let family = parent.and_then(|p| self.tasks.get(&p));
+        let (process, has_exec_event) = match family {
+            Some(task) if task.process.tgid() == tgid => {
+                (Arc::clone(&task.process), task.has_exec_event)
+            }
+            Some(task) => (
+                Process::new(tgid, task.process.installed(), task.process.required()),
+                task.has_exec_event,
+            ),
+            None => {
+                let all = GroupSet::BASE | GroupSet::NAMES;
+                (Process::new(tgid, all, all), false)
+            }
+        };
+        self.engine.insert_process(tid, Arc::clone(&process));
+        self.tasks.insert(tid, Task { process, phase: Phase::Unborn, has_exec_event });
+        self.engine.dispatcher().task_start(TaskStart { tid, tgid, parent });
+    }
+
+    /// The first resume of a child.
+    fn start(&mut self, tid: Tid) -> io::Result<()> {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.phase = Phase::Running;
+        }
+        self.install_then_go_on(tid, 0)
+    }
+
+    fn on_exec(&mut self, tid: Tid) -> io::Result<()> {
+        let former = Tid(ptrace::event_message(tid)? as i32);
+        if former != tid
+            && let Some(task) = self.tasks.remove(&former)
+        {
+            self.engine.remove_task(former);
+            self.tasks.insert(tid, task);
+        }
+        let Some(task) = self.tasks.get_mut(&tid) else { return ptrace::cont(tid, 0) };
+        let process = Arc::clone(&task.process);
+        process.forget_memory();
+        let phase = core::mem::replace(&mut task.phase, Phase::Running);
+        self.engine.insert_process(tid, process);
+        self.engine.set_bypass(former, false);
+        self.engine.set_bypass(tid, false);
+        self.engine.dispatcher().task_exec(tid.0, former);
+        if let Phase::Rewriting(rewriting) = phase
+            && let Some(comm) = rewriting.comm
+        {
+            self.set_phase(tid, Phase::Naming(comm));
+            return ptrace::syscall(tid, 0);
+        }
+        ptrace::cont(tid, 0)
+    }
+
+    fn set_phase(&mut self, tid: Tid, phase: Phase) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.phase = phase;
+        }
+    }
+
+    // ---- stops ----
+
+    fn on_event_stop(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        if signal != libc::SIGTRAP {
+            return ptrace::listen(tid);
+        }
+        let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
+        match core::mem::replace(&mut task.phase, Phase::Running) {
+            Phase::Unborn => self.start(tid),
+            Phase::Leaving(answer) => self.leave(tid, *answer),
+            Phase::Running => self.install_then_go_on(tid, 0),
+            other => {
+                task.phase = other;
+                self.go_on(tid, 0)
+            }
+        }
+    }
+
+    fn on_syscall_stop(&mut self, tid: Tid) -> io::Result<()> {
+        let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
+        match core::mem::replace(&mut task.phase, Phase::Running) {
+            Phase::Rewriting(mut rewriting) if rewriting.entering => {
+                rewriting.entering = false;
+                task.phase = Phase::Rewriting(rewriting);
+                ptrace::syscall(tid, 0)
+            }
+            Phase::Rewriting(rewriting) => self.end_rewrite(tid, *rewriting),
+            Phase::Installing => self.install_then_go_on(tid, 0),
+            Phase::Naming(comm) => self.set_comm(tid, &comm),
+            other => {
+                task.phase = other;
+                ptrace::cont(tid, 0)
+            }
+        }
+    }
+
+    fn on_seccomp(&mut self, tid: Tid) -> io::Result<()> {
+        if matches!(self.tasks[&tid].phase, Phase::Rewriting(_)) || self.engine.is_bypass(tid) {
+            return self.go_on(tid, 0);
+        }
+        let regs = ptrace::get_regs(tid)?;
+        let call = Call {
+            number: regs.orig_rax as u32,
+            args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
+        };
+        let tracee = HostTracee { tid, process: Arc::clone(&self.tasks[&tid].process) };
+        let answer = self.engine.dispatcher().call(&tracee, call);
+        self.answer_stop(tid, regs, answer)
+    }
+
+    /// Carries out an answer for a task in a seccomp stop.
+    fn answer_stop(&mut self, tid: Tid, mut regs: Regs, answer: Answer) -> io::Result<()> {
+        self.set_phase(tid, Phase::Running);
+        match answer {
+            Answer::Native => self.resume_and_install(tid),
+            Answer::Return(result) => {
+                regs.orig_rax = u64::MAX;
+                regs.rax = match result {
+                    Ok(value) => value,
+                    Err(errno) => (-i64::from(errno.raw())) as u64,
+                };
+                ptrace::set_regs(tid, &regs)?;
+                self.resume_and_install(tid)
+            }
+            Answer::Fd(file, cloexec) => {
+                let rewrite = reopen(file, cloexec);
+                self.begin_rewrite(tid, regs, rewrite, false)
+            }
+            Answer::Rewrite(rewrite) => self.begin_rewrite(tid, regs, *rewrite, false),
+            Answer::Later(work) => {
+                self.set_phase(tid, Phase::Held(Box::new(regs)));
+                let engine = Arc::clone(&self.engine);
+                let tracee = HostTracee { tid, process: Arc::clone(&self.tasks[&tid].process) };
+                self.engine.pool.run(Box::new(move || {
+                    let answer = Box::new(work(&tracee));
+                    engine.command(Command::Complete { tid, answer });
+                }));
+                Ok(())
+            }
+            Answer::Require(groups, inner) => {
+                if let Some(task) = self.tasks.get(&tid) {
+                    task.process.require(groups);
+                }
+                self.answer_stop(tid, regs, *inner)
+            }
+            Answer::DetachAndRestart => self.detach(tid, 0),
+            Answer::DetachOthers(tids) => {
+                for other in tids {
+                    self.detach_running(other);
+                }
+                ptrace::cont(tid, 0)
+            }
+        }
+    }
+
+    /// Lets a task run on from a seccomp stop; one that lacks filters stops again at the end of its call.
+    fn resume_and_install(&mut self, tid: Tid) -> io::Result<()> {
+        let lacks = self.tasks.get(&tid).is_some_and(|t| !t.process.missing().is_empty());
+        if lacks {
+            self.set_phase(tid, Phase::Installing);
+            return ptrace::syscall(tid, 0);
+        }
+        ptrace::cont(tid, 0)
+    }
+
+    fn install_then_go_on(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        let Some(task) = self.tasks.get_mut(&tid) else { return ptrace::cont(tid, signal) };
+        let process = Arc::clone(&task.process);
+        if !task.has_exec_event && process.required().contains(GroupSet::NAMES) {
+            ptrace::set_options(tid, ptrace::OPTIONS_NAMES)?;
+            task.has_exec_event = true;
+        }
+        let mut deliver = signal;
+        if !process.missing().is_empty() {
+            match inject::install_missing(&self.engine, tid, &process) {
+                Ok(Outcome::Done(signals)) => {
+                    for s in signals {
+                        if deliver == 0 {
+                            deliver = s;
+                        } else {
+                            let _ = sys::kill(tid.0, s);
+                        }
+                    }
+                }
+                Ok(Outcome::Died(status)) => {
+                    self.on_exit(tid, status);
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(tid = tid.0, %error, "a filter could not be installed; the process is ended");
+                    // It would run outside its view otherwise.
+                    sys::kill(process.tgid(), libc::SIGKILL)?;
+                }
+            }
+        }
+        ptrace::cont(tid, deliver)
+    }
+
+    // ---- rewritten calls ----
+
+    /// Does what an answered notification left to be done, at the stop on the way out.
+    fn leave(&mut self, tid: Tid, answer: Answer) -> io::Result<()> {
+        match answer {
+            Answer::Rewrite(rewrite) => {
+                let regs = ptrace::get_regs(tid)?;
+                self.begin_rewrite(tid, regs, *rewrite, true)
+            }
+            Answer::DetachAndRestart => {
+                let mut regs = ptrace::get_regs(tid)?;
+                regs.rax = regs.orig_rax;
+                regs.rip -= 2;
+                ptrace::set_regs(tid, &regs)?;
+                self.detach(tid, 0)
+            }
+            // The answer itself was sent; only filters were left.
+            _ => self.install_then_go_on(tid, 0),
+        }
+    }
+
+    /// Starts a call of ours. `after` says that the tracee's own call is over (it was answered), so that ours
+    /// is entered anew; else it stands in a seccomp stop and ours takes its place.
+    fn begin_rewrite(
+        &mut self,
+        tid: Tid,
+        saved: Regs,
+        rewrite: Rewrite,
+        after: bool,
+    ) -> io::Result<()> {
+        let mut regs = saved;
+        let (args, stack) = match place_arguments(tid, &saved, &rewrite.args) {
+            Ok(placed) => placed,
+            Err(error) => {
+                let errno = Errno::from(error);
+                if after {
+                    regs.rax = (-i64::from(errno.raw())) as u64;
+                    ptrace::set_regs(tid, &regs)?;
+                    return self.install_then_go_on(tid, 0);
+                }
+                return self.answer_stop(tid, saved, Answer::Return(Err(errno)));
+            }
+        };
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        if after {
+            regs.rip -= 2;
+            regs.rax = u64::from(rewrite.number);
+            regs.orig_rax = u64::MAX;
+        } else {
+            regs.orig_rax = u64::from(rewrite.number);
+        }
+        ptrace::set_regs(tid, &regs)?;
+        self.engine.set_bypass(tid, true);
+        self.set_phase(
+            tid,
+            Phase::Rewriting(Box::new(Rewriting {
+                saved,
+                entering: after,
+                stack,
+                comm: rewrite.comm,
+                on_error: rewrite.on_error,
+                _keep: rewrite.keep,
+            })),
+        );
+        ptrace::syscall(tid, 0)
+    }
+
+    fn end_rewrite(&mut self, tid: Tid, rewriting: Rewriting) -> io::Result<()> {
+        self.engine.set_bypass(tid, false);
+        let result = ptrace::get_regs(tid)?.rax;
+        let mut regs = rewriting.saved;
+        regs.rax = match rewriting.on_error {
+            Some(errno) if (result as i64) < 0 => (-i64::from(errno.raw())) as u64,
+            _ => result,
+        };
+        if let Some((addr, old)) = rewriting.stack {
+            put_bytes(tid, addr, &old)?;
+        }
+        // Our call was interrupted by a signal: the tracee's own begins again and comes back to us.
+        restart_interrupted(&mut regs);
+        ptrace::set_regs(tid, &regs)?;
+        self.set_phase(tid, Phase::Running);
+        self.install_then_go_on(tid, 0)
+    }
+
+    fn set_comm(&mut self, tid: Tid, comm: &[u8]) -> io::Result<()> {
+        let mut injection = Injection::begin(tid)?;
+        let mut name = [0_u8; 16];
+        for (to, from) in name.iter_mut().take(15).zip(comm) {
+            *to = *from;
+        }
+        let rsp = ptrace::get_regs(tid)?.rsp;
+        let addr = (rsp - 256) & !15;
+        put_bytes(tid, addr, &name)?;
+        let args = [libc::PR_SET_NAME as u64, addr, 0, 0, 0, 0];
+        match injection.call(libc::SYS_prctl, args)? {
+            Outcome::Done(_) => {
+                put_bytes(tid, addr, &[0; 16])?;
+                let signals = injection.end()?;
+                self.install_then_go_on(tid, signals.first().copied().unwrap_or(0))
+            }
+            Outcome::Died(status) => {
+                self.on_exit(tid, status);
+                Ok(())
+            }
+        }
+    }
+
+    // ---- letting go ----
+
+    fn detach(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        if let Some(task) = self.tasks.remove(&tid) {
+            task.process.set_detached();
+        }
+        self.early.remove(&tid);
+        ptrace::detach(tid, signal)
+    }
+
+    fn detach_running(&mut self, tid: Tid) {
+        if !self.tasks.contains_key(&tid) || ptrace::interrupt(tid).is_err() {
+            return;
+        }
+        loop {
+            match ptrace::wait(Some(tid), false) {
+                Ok(Some((_, status))) if libc::WIFSTOPPED(status) => {
+                    let signal = libc::WSTOPSIG(status);
+                    let event = status >> 16;
+                    if event == libc::PTRACE_EVENT_STOP {
+                        let _ = self.detach(tid, 0);
+                        return;
+                    }
+                    if event == 0 && signal & 0x80 == 0 {
+                        let _ = self.detach(tid, signal);
+                        return;
+                    }
+                    self.on_wait(tid, status);
+                }
+                Ok(Some((_, status))) => {
+                    self.on_exit(tid, status);
+                    return;
+                }
+                Ok(None) => {}
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    // ---- commands of other threads ----
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Interrupt(tid) => {
+                let Some(process) = self.tasks.get(&tid).map(|t| Arc::clone(&t.process)) else {
+                    return;
+                };
+                let threads: Vec<Tid> = self
+                    .tasks
+                    .iter()
+                    .filter(|(_, t)| Arc::ptr_eq(&t.process, &process))
+                    .map(|(tid, _)| *tid)
+                    .collect();
+                for thread in threads {
+                    let _ = ptrace::interrupt(thread);
+                }
+            }
+            Command::Reply { tid, listener, id, answer } => self.reply(tid, &listener, id, *answer),
+            Command::Complete { tid, answer } => {
+                if let Some(task) = self.tasks.get_mut(&tid)
+                    && matches!(task.phase, Phase::Held(_))
+                    && let Phase::Held(regs) = core::mem::replace(&mut task.phase, Phase::Running)
+                    && let Err(error) = self.answer_stop(tid, *regs, *answer)
+                    && error.raw_os_error() != Some(libc::ESRCH)
+                {
+                    tracing::warn!(tid = tid.0, %error, "a held call was not answered");
+                }
+            }
+            Command::Attach { pid, parent, groups, done } => {
+                let attaching = Attaching { parent, groups, done };
+                let result = self.attach(pid, &attaching);
+                let _ = attaching.done.send(result);
+            }
+            Command::Detach { tids, done } => {
+                for tid in tids {
+                    self.detach_running(tid);
+                }
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Answers a notification so that the thread stops before its next instruction.
+    fn reply(&mut self, tid: Tid, listener: &Listener, id: u64, answer: Answer) {
+        if ptrace::interrupt(tid).is_err() || !self.tasks.contains_key(&tid) {
+            notify::reply_now(listener, id, &Answer::Return(Err(Errno::EPERM)));
+            return;
+        }
+        notify::reply_now(listener, id, &answer);
+        self.set_phase(tid, Phase::Leaving(Box::new(answer)));
+    }
+
+    fn attach(&mut self, pid: i32, how: &Attaching) -> Result<()> {
+        let (groups, parent) = (how.groups, how.parent);
+        if self.tasks.contains_key(&Tid(pid)) {
+            return Err(Errno::EEXIST);
+        }
+        let process = Process::new(pid, GroupSet::empty(), groups);
+        let mut seized = Vec::new();
+        // Threads may be made while we look: until a look finds none.
+        loop {
+            let mut found = false;
+            let listing = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| Errno::ESRCH)?;
+            for entry in listing.flatten() {
+                let Some(tid) = entry.file_name().to_str().and_then(|s| s.parse().ok()).map(Tid)
+                else {
+                    continue;
+                };
+                if seized.contains(&tid) || self.tasks.contains_key(&tid) {
+                    continue;
+                }
+                match ptrace::seize(tid, ptrace::OPTIONS_NAMES) {
+                    Ok(()) => {}
+                    Err(e) if e.raw_os_error() == Some(libc::ESRCH) => continue,
+                    Err(e) => {
+                        // What was seized before is let go by the kernel when it is interrupted and detached.
+                        for tid in seized {
+                            self.detach_running(tid);
+                        }
+                        return Err(Errno::from(e));
+                    }
+                }
+                found = true;
+                seized.push(tid);
+                let task = Task {
+                    process: Arc::clone(&process),
+                    phase: Phase::Running,
+                    has_exec_event: true,
+                };
+                self.engine.insert_process(tid, Arc::clone(&process));
+                self.tasks.insert(tid, task);
+                self.engine.dispatcher().task_start(TaskStart {
+                    tid,
+                    tgid: pid,
+                    parent: Some(parent),
+                });
+            }
+            if !found {
+                break;
+            }
+        }
+        for tid in &seized {
+            let _ = ptrace::interrupt(*tid);
+        }
+        // The first thread that stops installs the filters for all.
+        while !process.missing().is_empty() {
+            let Some(first) = seized.iter().find(|t| self.tasks.contains_key(t)).copied() else {
+                return Err(Errno::ESRCH);
+            };
+            match ptrace::wait(Some(first), false) {
+                Ok(Some((_, status))) => self.on_wait(first, status),
+                Ok(None) => {}
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                Err(_) => return Err(Errno::ESRCH),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A call that opens our descriptor in the tracee: by its name under /proc, with the flags it has.
+fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
+    let path = format!("/proc/{}/fd/{}\0", std::process::id(), file.as_raw_fd());
+    let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
+    let keep = libc::O_ACCMODE
+        | libc::O_APPEND
+        | libc::O_NONBLOCK
+        | libc::O_DIRECTORY
+        | libc::O_PATH
+        | libc::O_DIRECT
+        | libc::O_NOATIME
+        | libc::O_SYNC;
+    let flags = (flags & keep) | if cloexec { libc::O_CLOEXEC } else { 0 };
+    Rewrite {
+        number: libc::SYS_openat as u32,
+        args: vec![
+            Arg::Value(libc::AT_FDCWD as u64),
+            Arg::Bytes(path.into_bytes()),
+            Arg::Value(flags as u64),
+            Arg::Value(0),
+        ],
+        comm: None,
+        on_error: None,
+        keep: Some(file),
+    }
+}
+
+/// Copies the memory arguments below the red zone. Gives the registers, and what stood there.
+#[allow(clippy::type_complexity, reason = "a pair of results that has one caller")]
+fn place_arguments(
+    tid: Tid,
+    regs: &Regs,
+    args: &[Arg],
+) -> io::Result<([u64; 6], Option<(u64, Vec<u8>)>)> {
+    let mut bytes: Vec<u8> = Vec::new();
+    // First pass: sizes; strings come after their pointer array.
+    let size: usize = args
+        .iter()
+        .map(|a| match a {
+            Arg::Value(_) => 0,
+            Arg::Bytes(b) => (b.len() + 15) & !15,
+            Arg::Strings(s) => {
+                (s.iter().map(|x| x.len() + 1).sum::<usize>() + (s.len() + 1) * 8 + 15) & !15
+            }
+        })
+        .sum();
+    let base = (regs.rsp - 128 - size as u64) & !15;
+    let mut values = [0; 6];
+    for (value, arg) in values.iter_mut().zip(args) {
+        let here = base + bytes.len() as u64;
+        match arg {
+            Arg::Value(v) => *value = *v,
+            Arg::Bytes(b) => {
+                *value = here;
+                bytes.extend_from_slice(b);
+            }
+            Arg::Strings(strings) => {
+                *value = here;
+                let mut at = here + (strings.len() as u64 + 1) * 8;
+                for s in strings {
+                    bytes.extend_from_slice(&at.to_ne_bytes());
+                    at += s.len() as u64 + 1;
+                }
+                bytes.extend_from_slice(&[0; 8]);
+                for s in strings {
+                    bytes.extend_from_slice(s);
+                    bytes.push(0);
+                }
+            }
+        }
+        bytes.resize((bytes.len() + 15) & !15, 0);
+    }
+    if bytes.is_empty() {
+        return Ok((values, None));
+    }
+    let mut old = vec![0; bytes.len()];
+    let n = memory::read(tid, base, &mut old)?;
+    if n != old.len() {
+        return Err(io::Error::from_raw_os_error(libc::EFAULT));
+    }
+    put_bytes(tid, base, &bytes)?;
+    Ok((values, Some((base, old))))
+}
+
+/// Thread group and parent of a task, from /proc.
+fn family(tid: Tid) -> Option<(i32, i32)> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", tid.0)).ok()?;
+    let field = |name: &str| -> Option<i32> {
+        status.lines().find_map(|l| l.strip_prefix(name))?.trim().parse().ok()
+    };
+    Some((field("Tgid:")?, field("PPid:")?))
+}
