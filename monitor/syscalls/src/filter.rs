@@ -14,7 +14,7 @@ pub const ARCH_X86_64: u32 = 0xc000_003e;
 /// The architecture number of the i386 entry: `AUDIT_ARCH_I386`.
 pub const ARCH_I386: u32 = 0x4000_0003;
 /// The bit that marks a number of the x32 ABI: `__X32_SYSCALL_BIT`.
-pub const NATIVE_X32_BIT: u32 = 0x4000_0000;
+pub const X32_BIT: u32 = 0x4000_0000;
 /// The kernel's limit on one program: `BPF_MAXINSNS`.
 pub const INSTRUCTIONS_MAX: usize = 4096;
 
@@ -91,7 +91,7 @@ pub fn verdict(groups: GroupSet, call: &SeccompData) -> Verdict {
     if call.nr == SKIPPED {
         return Verdict::Allow;
     }
-    if call.nr >= NATIVE_X32_BIT {
+    if call.nr >= X32_BIT {
         return NOT_THERE;
     }
     match row(call.nr) {

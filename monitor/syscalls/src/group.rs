@@ -168,7 +168,7 @@ pub struct Trap {
 
 /// A test on one argument (numbered from 0) that a filter can make.
 ///
-/// A filter sees registers, never memory. All but the tests for a null pointer look at the low 32
+/// A filter sees registers, never memory. All but the test for a null pointer look at the low 32
 /// bits: the kernel's own prototypes take these arguments as `int`, or use no higher bit of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Test {
@@ -182,9 +182,7 @@ pub enum Test {
     Lacks(u8, u32),
     /// The bits of the first number, taken alone, are the second.
     Masked(u8, u32, u32),
-    /// All 64 bits are zero.
-    Null(u8),
-    /// Some of the 64 bits is not zero.
+    /// Some of the 64 bits is not zero: the pointer is not null.
     NotNull(u8),
 }
 
@@ -198,7 +196,6 @@ impl Test {
             | Self::Has(arg, _)
             | Self::Lacks(arg, _)
             | Self::Masked(arg, _, _)
-            | Self::Null(arg)
             | Self::NotNull(arg) => arg,
         }
     }
@@ -214,7 +211,6 @@ impl Test {
             Self::Has(_, bits) => low & bits != 0,
             Self::Lacks(_, bits) => low & bits == 0,
             Self::Masked(_, mask, value) => low & mask == value,
-            Self::Null(_) => whole == 0,
             Self::NotNull(_) => whole != 0,
         }
     }

@@ -12,8 +12,8 @@
 //!
 //! - [`Row`], [`PathArg`], [`Follow`], [`FlagsIn`], [`Empty`]: the shape of a call.
 //! - [`Group`], [`GroupSet`], [`Trap`], [`Test`]: when it is trapped. Groups are installed one
-//!   after another as modules load; a filter never comes off, so each group is as small as it can be.
-//! - [`program`]: the groups as a classic BPF program; [`verdict`]: the same decision by plain code.
+//!   after another as modules load; a filter never comes off, so each group is as small as it can.
+//! - [`program`]: the groups as a classic BPF program; [`verdict`]: the same by plain code.
 //!
 //! Only x86-64 has rows. The i386 entry and the x32 numbers are a part of every filter, which
 //! answers them `ENOSYS`, as a kernel without them does.
@@ -34,8 +34,8 @@ mod table;
 
 pub use document::markdown;
 pub use filter::{
-    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, NATIVE_X32_BIT, SeccompData, SockFilter,
-    Verdict, program, verdict,
+    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, SeccompData, SockFilter, Verdict, X32_BIT,
+    program, verdict,
 };
 pub use group::{Group, GroupSet, Test, Trap};
 pub use handler::Handler;

@@ -4,7 +4,7 @@
 //! distances are known at once. Distances above 255 go by a hop: an unconditional jump that is
 //! written just before the conditional one.
 
-use super::{ARCH_X86_64, NATIVE_X32_BIT, SKIPPED, SockFilter};
+use super::{ARCH_X86_64, SKIPPED, SockFilter, X32_BIT};
 use crate::group::Test;
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
@@ -84,11 +84,6 @@ impl Assembler {
                 self.branch(IF_EQUAL, value, yes, no);
                 self.push(AND, 0, 0, mask)
             }
-            Test::Null(_) => {
-                self.branch(IF_EQUAL, 0, yes, no);
-                let rest = self.load(high);
-                self.branch(IF_EQUAL, 0, rest, no)
-            }
             Test::NotNull(_) => {
                 self.branch(IF_EQUAL, 0, no, yes);
                 let rest = self.load(high);
@@ -122,7 +117,7 @@ impl Assembler {
     /// The start of the program: architecture, skipped calls, x32, then the search.
     pub(super) fn prologue(&mut self, search: Label, allow: Label, not_there: Label) {
         let not_native = self.branch(IF_EQUAL, SKIPPED, allow, not_there);
-        self.branch(IF_NOT_LESS, NATIVE_X32_BIT, not_native, search);
+        self.branch(IF_NOT_LESS, X32_BIT, not_native, search);
         let number = self.load(NUMBER);
         self.branch(IF_EQUAL, ARCH_X86_64, number, not_there);
         self.load(ARCH);

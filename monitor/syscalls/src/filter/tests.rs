@@ -1,8 +1,8 @@
 //! The program against an interpreter, and the interpreter against the table.
 
 use super::{
-    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, NATIVE_X32_BIT, SeccompData, SockFilter,
-    Verdict, program, verdict,
+    ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, SeccompData, SockFilter, Verdict, X32_BIT,
+    program, verdict,
 };
 use crate::group::{Group, GroupSet};
 use crate::table::{KNOWN_MAX, VIRTUAL, rows};
@@ -34,8 +34,8 @@ fn word(call: &SeccompData, offset: u32) -> u32 {
     match offset {
         0 => call.nr,
         4 => call.arch,
-        16..64 if offset % 8 == 0 => call.args[(offset as usize - 16) / 8] as u32,
-        16..64 if offset % 8 == 4 => (call.args[(offset as usize - 16) / 8] >> 32) as u32,
+        16..64 if offset & 7 == 0 => call.args[(offset as usize - 16) / 8] as u32,
+        16..64 if offset & 7 == 4 => (call.args[(offset as usize - 16) / 8] >> 32) as u32,
         _ => panic!("load at {offset}"),
     }
 }
@@ -50,7 +50,7 @@ fn row(name: &str) -> u32 {
 
 /// The numbers where something changes, and some on either side.
 fn numbers() -> impl Iterator<Item = u32> {
-    let special = [NATIVE_X32_BIT - 1, NATIVE_X32_BIT, NATIVE_X32_BIT + 1, u32::MAX - 1, u32::MAX];
+    let special = [X32_BIT - 1, X32_BIT, X32_BIT + 1, u32::MAX - 1, u32::MAX];
     (0..KNOWN_MAX + 3).chain(VIRTUAL.0 - 2..VIRTUAL.1 + 3).chain(special)
 }
 
@@ -140,7 +140,7 @@ fn foreign_entries_are_not_there() {
         let enosys = Verdict::Errno(38).value(Action::Notify);
         let i386 = SeccompData { nr: 5, arch: ARCH_I386, args: [0; 6] };
         assert_eq!(run(&program, &i386), enosys);
-        assert_eq!(run(&program, &call(NATIVE_X32_BIT | 2, [0; 6])), enosys);
+        assert_eq!(run(&program, &call(X32_BIT | 2, [0; 6])), enosys);
     }
 }
 

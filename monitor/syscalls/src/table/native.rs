@@ -50,7 +50,7 @@ pub(super) const NATIVE: &[Row] = &[
     Row::native("rt_sigsuspend", 130),
     Row::native("sigaltstack", 131),
     Row::native("personality", 135),
-    Row::native("ustat", 136).note("by device number: the kernel's devices only"),
+    Row::native("ustat", 136).note("the kernel's devices only"),
     Row::native("sysfs", 139).note("lists the kernel's file system types, not the view's"),
     Row::native("getpriority", 140),
     Row::native("setpriority", 141),
@@ -148,7 +148,7 @@ pub(super) const NATIVE: &[Row] = &[
     Row::native("finit_module", 313).fds(&[0]),
     Row::native("sched_setattr", 314),
     Row::native("sched_getattr", 315),
-    Row::native("seccomp", 317).note("a filter of the program's own stacks on the view's; one with a listener answers EBUSY under the notify engine"),
+    Row::native("seccomp", 317).note("EBUSY for a second listener, as in any process that has one"),
     Row::native("getrandom", 318),
     Row::native("memfd_create", 319),
     Row::native("kexec_file_load", 320).fds(&[0, 1]),
@@ -172,7 +172,9 @@ pub(super) const NATIVE: &[Row] = &[
     Row::native("memfd_secret", 447),
     Row::native("process_mrelease", 448).fds(&[0]),
     Row::native("set_mempolicy_home_node", 450),
-    Row::native("cachestat", 451).fds(&[0]).note("of a descriptor that the monitor serves: the placeholder's pages"),
+    Row::native("cachestat", 451)
+        .fds(&[0])
+        .note("of a descriptor that the monitor serves: the placeholder's pages"),
     Row::native("map_shadow_stack", 453),
     Row::native("futex_wake", 454),
     Row::native("futex_requeue", 456),

@@ -1,0 +1,4 @@
+//! The table against sources that others made: the kernel's header and the kernel's prototypes.
+
+mod completeness;
+mod shape;

@@ -1,0 +1,63 @@
+//! The tasks of the tree, by `cargo xtask TASK`.
+//!
+//! A task is a module with a `run`; what it prints is its result, and it ends non-zero with the
+//! cause when it fails. Tasks call cargo and the tools of Debian and write below `target/`, except
+//! `syscalls`, which writes `docs/syscalls.md`.
+//!
+//! - `ci`: everything a change must pass: format, lints, tests, documents.
+//! - `test`: the tools and fixtures that the tests need, then every test.
+//! - `fixtures`: the images alone.
+//! - `syscalls`: the page that the system call table makes.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "what a task prints is its result")]
+
+mod ci;
+mod command;
+mod fixtures;
+mod packages;
+mod syscalls_page;
+mod test;
+
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+  ci                  format, lints, tests, documents: what a change must pass
+  test [FILTER...]    install missing tools (as root), make fixtures, run every test
+  fixtures            make the images of target/fixtures (as root)
+  syscalls [--check]  write docs/syscalls.md, or fail if it is not current";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["ci"] => ci::run(),
+        ["test", filters @ ..] => test::run(filters),
+        ["fixtures"] => fixtures::make().map(|folder| println!("{}", folder.display())),
+        ["syscalls"] => syscalls_page::write(),
+        ["syscalls", "--check"] => syscalls_page::check(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}

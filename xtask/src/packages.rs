@@ -1,0 +1,75 @@
+//! The Debian packages that the fixtures and the tests need: the one list.
+
+use crate::command::{program, run};
+use anyhow::Result;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// A package, and a file that tells whether it is installed.
+struct Package {
+    name: &'static str,
+    /// A program found in the usual folders, or an absolute path.
+    probe: &'static str,
+}
+
+const fn package(name: &'static str, probe: &'static str) -> Package {
+    Package { name, probe }
+}
+
+const PACKAGES: [Package; 13] = [
+    package("acl", "setfacl"),
+    package("attr", "setfattr"),
+    package("dosfstools", "mkfs.fat"),
+    package("e2fsprogs", "debugfs"),
+    package("fdisk", "sfdisk"),
+    package("gdisk", "sgdisk"),
+    package("genisoimage", "genisoimage"),
+    package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    package("mount", "mount"),
+    package("mtools", "mcopy"),
+    package("python3", "python3"),
+    package("util-linux", "unshare"),
+    package("xorriso", "xorriso"),
+];
+
+/// Tools of file systems are in sbin, which a plain user's PATH may lack.
+const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
+
+fn is_installed(package: &Package) -> bool {
+    if package.probe.starts_with('/') {
+        return Path::new(package.probe).exists();
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let folders = path.split(':').chain(SBIN.split(':')).filter(|folder| !folder.is_empty());
+    folders.map(|folder| Path::new(folder).join(package.probe)).any(|file| file.is_file())
+}
+
+/// Installs what is missing as root; else says in one line how to, and goes on: a test that misses
+/// a tool fails by itself and names the package.
+pub(crate) fn install_missing() -> Result<()> {
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|package| !is_installed(package)).map(|p| p.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root() || !Path::new("/usr/bin/apt-get").exists() {
+        eprintln!("tools are missing: sudo apt-get install -y {}", missing.join(" "));
+        return Ok(());
+    }
+    let install = || {
+        let words = ["install", "-y", "--no-install-recommends"];
+        let mut command = program("apt-get", &words);
+        command.args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
+        run(command)
+    };
+    // The lists of packages may be absent or old: fetched only when the first attempt fails.
+    install().or_else(|_| {
+        run(program("apt-get", &["update"]))?;
+        install()
+    })
+}
+
+pub(crate) fn is_root() -> bool {
+    // The owner of a process's folder in /proc is its effective user.
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
