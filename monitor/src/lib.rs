@@ -21,6 +21,7 @@
 mod calls;
 pub mod control;
 mod credentials;
+mod elf;
 mod hostview;
 mod monitor;
 mod mounts;
@@ -30,6 +31,7 @@ mod placeholder;
 mod procfs;
 mod quick;
 mod statbuf;
+mod stats;
 mod tasks;
 mod vfiles;
 mod view;

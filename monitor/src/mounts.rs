@@ -36,6 +36,8 @@ pub(crate) struct Mount {
     pub(crate) dev: DevNum,
     pub(crate) service: Option<Arc<Service>>,
     pub(crate) detached: AtomicBool,
+    /// The mount point does not exist by itself.
+    pub(crate) is_ghost: bool,
 }
 
 /// Options that the view itself obeys.
@@ -106,6 +108,7 @@ pub(crate) struct Snapshot {
     /// Names of the last components of mount points, for quick refusals.
     basenames: BTreeMap<Vec<u8>, ()>,
     has_root_mount: bool,
+    has_ghosts: bool,
 }
 
 /// What a name is by itself, before any file system is asked.
@@ -118,6 +121,7 @@ impl Snapshot {
     fn from_all(all: Vec<Arc<Mount>>) -> Self {
         let mut s = Self::default();
         for m in &all {
+            s.has_ghosts |= m.is_ghost || matches!(m.content, Content::Device { .. });
             s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
             s.has_devices |= matches!(m.content, Content::Device { .. });
             match path::split(&m.target) {
@@ -173,6 +177,11 @@ impl Snapshot {
             view.sees(m.view, m.born, epoch)
                 && (path::below(wanted, &m.target).is_some() || m.subdevice(wanted).is_some())
         })
+    }
+
+    /// Whether a mount point or device is not in its parent directory by itself.
+    pub(crate) fn has_ghosts(&self) -> bool {
+        self.has_ghosts
     }
 
     pub(crate) fn has_root_mount(&self) -> bool {

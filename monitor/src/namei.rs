@@ -26,6 +26,11 @@ impl Names {
         Self(vec![(b"/".to_vec(), epoch)])
     }
 
+    /// One name alone.
+    pub(crate) fn of(view: &[u8], epoch: Epoch) -> Self {
+        Self(vec![(view.to_vec(), epoch)])
+    }
+
     /// The canonical path in the view.
     pub(crate) fn view(&self) -> &[u8] {
         &self.0[0].0
@@ -166,6 +171,8 @@ pub(crate) struct Walk<'a> {
     /// Whose /proc/self it is.
     pub(crate) proc: Option<Arc<Proc>>,
     pub(crate) tid: i32,
+    /// The walk met something that the host does not have, or calls otherwise.
+    pub(crate) left_host: bool,
     links: u32,
 }
 
@@ -180,6 +187,7 @@ impl<'a> Walk<'a> {
             root: proc.directories().root,
             proc: Some(Arc::clone(proc)),
             tid,
+            left_host: false,
             links: 0,
         }
     }
@@ -194,6 +202,7 @@ impl<'a> Walk<'a> {
             root: None,
             proc: None,
             tid: 0,
+            left_host: false,
             links: 0,
         }
     }
@@ -207,6 +216,7 @@ impl<'a> Walk<'a> {
             root: None,
             proc: self.proc.clone(),
             tid: self.tid,
+            left_host: false,
             links: 0,
         }
     }
@@ -232,6 +242,14 @@ impl<'a> Walk<'a> {
 
     /// The place of a canonical path: no links are followed, as none are on it.
     pub(crate) fn canonical(&mut self, wanted: &[u8]) -> Result<Place> {
+        if !self.mounts.has_root_mount()
+            && !wanted.starts_with(b"/proc/")
+            && !self.mounts.covers(&self.view, self.epoch, wanted)
+        {
+            let kind = hostview::kind_of(wanted)?;
+            let names = Names::of(wanted, self.epoch);
+            return Ok(Place::Host(HostPlace { names, kind, is_magic: false }));
+        }
         let mut place = self.real_root()?;
         for component in path::components(wanted) {
             place = self.child(&place, component)?.ok_or(Errno::ENOENT)?;
@@ -274,6 +292,9 @@ impl<'a> Walk<'a> {
             }
             parent = place;
             let child = self.child(&parent, &component)?;
+            // /proc/self is the same for kernel and view, though the monitor has to name it.
+            let is_self = parent.host_path() == Some(b"/proc");
+            self.left_host |= child.as_ref().is_some_and(|c| !c.is_native() && !is_self);
             last = component;
             let Some(child) = child else {
                 if is_last {

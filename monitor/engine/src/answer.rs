@@ -21,8 +21,17 @@ pub enum Arg {
     Value(u64),
     /// The address of these bytes, copied to the tracee's stack for the time of the call.
     Bytes(Vec<u8>),
-    /// The address of a null-terminated array of addresses of these strings (argv).
-    Strings(Vec<Vec<u8>>),
+    /// The address of a null-terminated array of addresses (argv).
+    Pointers(Vec<Pointer>),
+}
+
+/// An element of an array of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pointer {
+    /// An address that the tracee already has.
+    Address(u64),
+    /// The address of these bytes and a NUL, copied beside the array.
+    Text(Vec<u8>),
 }
 
 /// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
@@ -36,8 +45,8 @@ pub struct Rewrite {
     pub comm: Option<Vec<u8>>,
     /// For execve that fails: the number of the error to answer in place of the kernel's.
     pub on_error: Option<abi::Errno>,
-    /// A descriptor of ours that the call names under /proc: it stays open until the call is over.
-    pub keep: Option<OwnedFd>,
+    /// Descriptors of ours that the call names under /proc: they stay open until the call is over.
+    pub keep: Vec<OwnedFd>,
 }
 
 /// Work that may wait for something slow: it runs on a thread of its own and answers then.

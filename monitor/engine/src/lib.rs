@@ -22,6 +22,8 @@
 #![deny(unsafe_code)]
 
 mod answer;
+pub mod control;
+pub mod descriptor;
 mod engine;
 mod inject;
 pub mod launch;
@@ -33,7 +35,7 @@ mod sys;
 mod tracer;
 mod tracee;
 
-pub use answer::{Answer, Arg, Call, Dispatcher, Later, Rewrite, TaskStart};
+pub use answer::{Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
 pub use engine::{BackEnd, Engine};
 pub use process::Process;
 pub use tracee::Tracee;

@@ -1,6 +1,6 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
-use crate::answer::{Answer, Arg, Call, Rewrite};
+use crate::answer::{Answer, Arg, Call, Pointer, Rewrite};
 use crate::engine::{Command, Engine};
 use crate::inject::{self, Injection, Outcome, put_bytes, restart_interrupted};
 use crate::notify::{self, Listener};
@@ -46,7 +46,7 @@ struct Rewriting {
     comm: Option<Vec<u8>>,
     on_error: Option<Errno>,
     /// The tracee opens it by name: it lives until the call is over.
-    _keep: Option<OwnedFd>,
+    _keep: Vec<OwnedFd>,
 }
 
 struct Task {
@@ -708,65 +708,74 @@ fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
         ],
         comm: None,
         on_error: None,
-        keep: Some(file),
+        keep: vec![file],
     }
 }
 
-/// Copies the memory arguments below the red zone. Gives the registers, and what stood there.
-#[allow(clippy::type_complexity, reason = "a pair of results that has one caller")]
-fn place_arguments(
-    tid: Tid,
-    regs: &Regs,
-    args: &[Arg],
-) -> io::Result<([u64; 6], Option<(u64, Vec<u8>)>)> {
-    let mut bytes: Vec<u8> = Vec::new();
-    // First pass: sizes; strings come after their pointer array.
-    let size: usize = args
-        .iter()
-        .map(|a| match a {
-            Arg::Value(_) => 0,
-            Arg::Bytes(b) => (b.len() + 15) & !15,
-            Arg::Strings(s) => {
-                (s.iter().map(|x| x.len() + 1).sum::<usize>() + (s.len() + 1) * 8 + 15) & !15
-            }
-        })
-        .sum();
+/// Registers, and what stood where the memory arguments are.
+type Placed = ([u64; 6], Option<(u64, Vec<u8>)>);
+
+/// Copies the memory arguments below the red zone.
+fn place_arguments(tid: Tid, regs: &Regs, args: &[Arg]) -> io::Result<Placed> {
+    let size: usize = args.iter().map(size_of_argument).sum();
     let base = (regs.rsp - 128 - size as u64) & !15;
+    let mut bytes: Vec<u8> = Vec::with_capacity(size);
     let mut values = [0; 6];
     for (value, arg) in values.iter_mut().zip(args) {
         let here = base + bytes.len() as u64;
         match arg {
-            Arg::Value(v) => *value = *v,
-            Arg::Bytes(b) => {
-                *value = here;
-                bytes.extend_from_slice(b);
+            Arg::Value(v) => {
+                *value = *v;
+                continue;
             }
-            Arg::Strings(strings) => {
-                *value = here;
-                let mut at = here + (strings.len() as u64 + 1) * 8;
-                for s in strings {
-                    bytes.extend_from_slice(&at.to_ne_bytes());
-                    at += s.len() as u64 + 1;
+            Arg::Bytes(b) => bytes.extend_from_slice(b),
+            Arg::Pointers(pointers) => {
+                let mut at = here + (pointers.len() as u64 + 1) * 8;
+                let mut texts = Vec::new();
+                for p in pointers {
+                    match p {
+                        Pointer::Address(a) => bytes.extend_from_slice(&a.to_ne_bytes()),
+                        Pointer::Text(t) => {
+                            bytes.extend_from_slice(&at.to_ne_bytes());
+                            at += t.len() as u64 + 1;
+                            texts.extend_from_slice(t);
+                            texts.push(0);
+                        }
+                    }
                 }
                 bytes.extend_from_slice(&[0; 8]);
-                for s in strings {
-                    bytes.extend_from_slice(s);
-                    bytes.push(0);
-                }
+                bytes.extend_from_slice(&texts);
             }
         }
+        *value = here;
         bytes.resize((bytes.len() + 15) & !15, 0);
     }
     if bytes.is_empty() {
         return Ok((values, None));
     }
     let mut old = vec![0; bytes.len()];
-    let n = memory::read(tid, base, &mut old)?;
-    if n != old.len() {
-        return Err(io::Error::from_raw_os_error(libc::EFAULT));
-    }
+    // The stack may have to grow first: what can't be read is not there, so nothing is to be put back.
+    let had = memory::read(tid, base, &mut old).unwrap_or(0) == old.len();
     put_bytes(tid, base, &bytes)?;
-    Ok((values, Some((base, old))))
+    Ok((values, had.then_some((base, old))))
+}
+
+fn size_of_argument(arg: &Arg) -> usize {
+    let raw = match arg {
+        Arg::Value(_) => 0,
+        Arg::Bytes(b) => b.len(),
+        Arg::Pointers(pointers) => {
+            let texts: usize = pointers
+                .iter()
+                .map(|p| match p {
+                    Pointer::Address(_) => 0,
+                    Pointer::Text(t) => t.len() + 1,
+                })
+                .sum();
+            (pointers.len() + 1) * 8 + texts
+        }
+    };
+    (raw + 15) & !15
 }
 
 /// Thread group and parent of a task, from /proc.

@@ -137,3 +137,42 @@ pub(crate) fn own_vdso() -> u64 {
     // 1. Takes an integer, reads the auxiliary vector of this process.
     unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) }
 }
+
+/// `fcntl(F_SETLEASE)` with a write lease, taken back at once: `false` if the kernel refuses it because
+/// another open file or a map of the same inode exists.
+pub(crate) fn take_write_lease(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY:
+    // 1. Takes integers only.
+    check(i64::from(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) }))?;
+    // SAFETY:
+    // 1. Takes integers only.
+    check(i64::from(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) }))?;
+    Ok(())
+}
+
+/// The virtual call `viewctl(request, length, reply, room)`: the length of the reply, which is complete if it
+/// is not above `reply.len()`.
+pub(crate) fn viewctl(request: &[u8], reply: &mut [u8]) -> io::Result<usize> {
+    // SAFETY:
+    // 1. Both buffers live for the call, and their lengths are given.
+    // 2. Outside a view the kernel knows no such number and touches nothing.
+    let n = check(unsafe {
+        libc::syscall(
+            i64::from(syscalls::VIEWCTL),
+            request.as_ptr(),
+            request.len(),
+            reply.as_mut_ptr(),
+            reply.len(),
+        )
+    })?;
+    Ok(n as usize)
+}
+
+/// getdents64(2), or getdents(2).
+pub(crate) fn getdents(fd: BorrowedFd<'_>, buf: &mut [u8], old: bool) -> io::Result<usize> {
+    let number = if old { libc::SYS_getdents } else { libc::SYS_getdents64 };
+    // SAFETY:
+    // 1. `buf` is borrowed mutably for the call and its length is given.
+    let n = check(unsafe { libc::syscall(number, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })?;
+    Ok(n as usize)
+}

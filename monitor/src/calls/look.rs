@@ -1,0 +1,226 @@
+//! Calls that only look: stat, access, readlink, statfs.
+
+use super::Ctx;
+use super::name::{Led, Named};
+use crate::hostview;
+use crate::namei::Place;
+use crate::path;
+use crate::statbuf::{self, Info};
+use crate::vfiles::VKind;
+use abi::fs::{FileKind, StatFs};
+use abi::{Errno, Result};
+use engine::Answer;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::unistd::AccessFlags;
+
+/// stat(2), lstat(2), fstat(2), newfstatat(2), statx(2).
+pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
+    if ctx.row.name == "fstat" {
+        return by_descriptor(ctx, ctx.int(0), ctx.arg(1));
+    }
+    let buffer = match ctx.row.name {
+        "newfstatat" => ctx.arg(2),
+        "statx" => ctx.arg(4),
+        _ => ctx.arg(1),
+    };
+    let named = ctx.named(0)?;
+    if let Some(Some(fd)) = named.own {
+        return by_descriptor(ctx, fd, buffer);
+    }
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    let place = match &led.found.place {
+        Some(place) => place,
+        None => return nothing_there(ctx, &named, &led),
+    };
+    if let Place::Host(h) = place {
+        if led.as_given && place.is_native() {
+            return Ok(Answer::Native);
+        }
+        if h.is_magic || !ctx.m.acts_for(ctx.tid()) {
+            return ctx.by_kernel(&named, &led);
+        }
+    }
+    put(ctx, &ctx.m.info_of(place)?, buffer)
+}
+
+/// `ENOENT`, as the kernel would find out by itself where it can.
+fn nothing_there(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Answer> {
+    if led.as_given && led.found.parent.is_native() {
+        return Ok(Answer::Native);
+    }
+    let _ = (ctx, named);
+    Err(Errno::ENOENT)
+}
+
+fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
+    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
+        Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
+        Ok(None) | Err(_) => Ok(Answer::Native),
+    }
+}
+
+fn put(ctx: &Ctx<'_>, info: &Info, buffer: u64) -> Result<Answer> {
+    if ctx.row.name == "statx" {
+        ctx.tracee.write(buffer, &info.to_statx())?;
+    } else {
+        ctx.tracee.write(buffer, &info.to_stat())?;
+    }
+    Ok(Answer::Return(Ok(0)))
+}
+
+/// access(2), faccessat(2), faccessat2(2).
+pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
+    let mode = if ctx.row.name == "access" { ctx.int(1) } else { ctx.int(2) };
+    if mode & !7 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let named = ctx.named(0)?;
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    let place = match &led.found.place {
+        Some(place) => place,
+        None => return nothing_there(ctx, &named, &led),
+    };
+    match place {
+        Place::Host(h) => {
+            if led.as_given && place.is_native() || h.is_magic || !ctx.m.acts_for(ctx.tid()) {
+                return ctx.by_kernel(&named, &led);
+            }
+            let text = place.host_path().ok_or(Errno::EIO)?;
+            nix::unistd::faccessat(
+                AT_FDCWD,
+                path::os(text),
+                AccessFlags::from_bits_retain(mode),
+                AtFlags::empty(),
+            )
+            .map_err(hostview::errno)?;
+        }
+        Place::Virtual(v) => ctx.may(&v.mount, &v.attr, mode)?,
+        Place::Device(d) => super::info::may_use_device(ctx, d, mode)?,
+        Place::Proc(..) => {
+            if mode & (libc::W_OK | libc::X_OK) != 0 {
+                return Err(Errno::EACCES);
+            }
+        }
+    }
+    Ok(Answer::Return(Ok(0)))
+}
+
+/// readlink(2), readlinkat(2).
+pub(super) fn readlink(ctx: &Ctx<'_>) -> Result<Answer> {
+    let (buffer, room) = if ctx.row.name == "readlink" {
+        (ctx.arg(1), ctx.int(2))
+    } else {
+        (ctx.arg(2), ctx.int(3))
+    };
+    let named = ctx.named(0)?;
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    let Some(place) = &led.found.place else { return nothing_there(ctx, &named, &led) };
+    let room = usize::try_from(room).ok().filter(|&r| r > 0).ok_or(Errno::EINVAL)?;
+    let text = match place {
+        Place::Host(h) => {
+            if named.own.is_some() {
+                return Ok(Answer::Native);
+            }
+            let host = place.host_path().ok_or(Errno::EIO)?;
+            match descriptor_link(ctx, host)? {
+                Some(text) => text,
+                None if led.as_given && place.is_native() || h.is_magic => {
+                    return ctx.by_kernel(&named, &led);
+                }
+                None => hostview::readlink(host)?,
+            }
+        }
+        Place::Virtual(v) if v.attr.kind == FileKind::Symlink => {
+            v.mount.tree().ok_or(Errno::EINVAL)?.readlink(v.attr.ino)?
+        }
+        Place::Proc(_, crate::procfs::Entry::Link(text)) => text.clone(),
+        _ => return Err(Errno::EINVAL),
+    };
+    let n = text.len().min(room);
+    ctx.tracee.write(buffer, &text[..n])?;
+    Ok(Answer::Return(Ok(n as u64)))
+}
+
+/// The text of /proc/PID/fd/N where that is a placeholder.
+fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
+    if !host.starts_with(b"/proc/") || ctx.m.vfiles.is_empty() {
+        return Ok(None);
+    }
+    let Ok(s) = hostview::stat(host, true) else { return Ok(None) };
+    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path.clone()))
+}
+
+/// statfs(2), fstatfs(2), ustat(2).
+pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
+    if ctx.row.name == "ustat" {
+        return Ok(Answer::Native);
+    }
+    let place = if ctx.row.name == "fstatfs" {
+        match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0)) {
+            Ok(Some((file, _))) => match &file.kind {
+                VKind::File { mount, .. } => return put_statfs(ctx, mount),
+                _ => ctx.m.place_of_file(&file, &mut ctx.walker())?,
+            },
+            _ => return Ok(Answer::Native),
+        }
+    } else {
+        let named = ctx.named(0)?;
+        if ctx.is_quick(&named) {
+            return Ok(Answer::Native);
+        }
+        let led = ctx.lead(&named)?;
+        match &led.found.place {
+            None => return nothing_there(ctx, &named, &led),
+            Some(Place::Host(_)) => return ctx.by_kernel(&named, &led),
+            Some(place) => place.clone(),
+        }
+    };
+    match &place {
+        Place::Virtual(v) => put_statfs(ctx, &v.mount),
+        // What lies in /dev and /proc, and foreign directories: as the host's.
+        _ => {
+            let at = place.host_path().unwrap_or(b"/dev");
+            let s = nix::sys::statfs::statfs(path::os(at)).map_err(hostview::errno)?;
+            let own = StatFs {
+                magic: s.filesystem_type().0 as u64,
+                block_size: u32::try_from(s.block_size()).unwrap_or(4096),
+                blocks: s.blocks(),
+                blocks_free: s.blocks_free(),
+                blocks_available: s.blocks_available(),
+                files: s.files(),
+                files_free: s.files_free(),
+                name_bytes_max: 255,
+            };
+            ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&own, 0, 0))?;
+            Ok(Answer::Return(Ok(0)))
+        }
+    }
+}
+
+fn put_statfs(ctx: &Ctx<'_>, mount: &crate::mounts::Mount) -> Result<Answer> {
+    let fs = mount.tree().ok_or(Errno::EIO)?;
+    let mut flags = 0;
+    if super::permission::is_read_only(mount) {
+        flags |= libc::ST_RDONLY;
+    }
+    for (set, bit) in [
+        (mount.flags.no_suid, libc::ST_NOSUID),
+        (mount.flags.no_dev, libc::ST_NODEV),
+        (mount.flags.no_exec, libc::ST_NOEXEC),
+    ] {
+        if set {
+            flags |= bit;
+        }
+    }
+    ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&fs.statfs()?, mount.dev.to_raw(), flags))?;
+    Ok(Answer::Return(Ok(0)))
+}

@@ -1,0 +1,137 @@
+//! One file per family of system calls; [`dispatch`] is the only door.
+
+mod attributes;
+mod data;
+mod directories;
+mod exec;
+mod ids;
+mod info;
+mod look;
+mod maps;
+mod mount;
+mod name;
+mod names;
+mod open;
+pub(crate) mod permission;
+mod process;
+mod socket;
+mod umount;
+mod xattr;
+
+pub(crate) use mount::{host_at, mount_service};
+
+use crate::control;
+use crate::monitor::Monitor;
+use crate::tasks::Proc;
+use abi::{Errno, Result};
+use engine::{Answer, Call, Tracee};
+use std::sync::Arc;
+use syscalls::{Handler, Row};
+
+/// One call under way.
+pub(crate) struct Ctx<'a> {
+    pub(crate) m: &'a Monitor,
+    pub(crate) tracee: &'a dyn Tracee,
+    pub(crate) proc: &'a Arc<Proc>,
+    pub(crate) call: Call,
+    pub(crate) row: &'static Row,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn arg(&self, index: usize) -> u64 {
+        self.call.args[index]
+    }
+
+    /// An argument that the kernel takes as `int`.
+    pub(crate) fn int(&self, index: usize) -> i32 {
+        self.call.args[index] as i32
+    }
+
+    pub(crate) fn tid(&self) -> i32 {
+        self.tracee.tid().0
+    }
+}
+
+/// Answers one call.
+pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call: Call) -> Answer {
+    if call.number == syscalls::VIEWCTL {
+        return control::answer(m, tracee, proc, call);
+    }
+    let Some(row) = syscalls::row(call.number) else {
+        tracing::warn!(number = call.number, "unknown system call: ENOSYS");
+        return Answer::Return(Err(Errno::ENOSYS));
+    };
+    let ctx = Ctx { m, tracee, proc, call, row };
+    match family(&ctx) {
+        Ok(answer) => answer,
+        Err(errno) => Answer::Return(Err(errno)),
+    }
+}
+
+fn family(ctx: &Ctx<'_>) -> Result<Answer> {
+    use Handler as H;
+    match ctx.row.handler {
+        H::Open => open::open(ctx),
+        H::Stat => look::stat(ctx),
+        H::Access => look::access(ctx),
+        H::Readlink => look::readlink(ctx),
+        H::Exec => exec::exec(ctx),
+        H::Chdir => directories::chdir(ctx),
+        H::Getcwd => directories::getcwd(ctx),
+        H::Chroot => directories::chroot(ctx),
+        H::Getdents => directories::getdents(ctx),
+        H::Mkdir | H::Mknod | H::Symlink => names::make(ctx),
+        H::Link => names::link(ctx),
+        H::Unlink => names::unlink(ctx),
+        H::Rename => names::rename(ctx),
+        H::Chmod | H::Chown | H::Utime | H::Truncate => attributes::change(ctx),
+        H::Fallocate => attributes::fallocate(ctx),
+        H::Sync => attributes::sync(ctx),
+        H::Statfs => look::statfs(ctx),
+        H::Setxattr | H::Getxattr | H::Listxattr | H::Removexattr => xattr::xattr(ctx),
+        H::FileAttr => name::natively_or(ctx, Errno::EOPNOTSUPP),
+        H::Watch => info::watch(ctx),
+        H::FileHandle => name::natively_or(ctx, Errno::EOPNOTSUPP),
+        H::Mount => mount::mount(ctx),
+        H::Umount => umount::umount(ctx),
+        H::MountApi => Ok(mount::new_api(ctx)),
+        H::MountInfo => Ok(Answer::Return(Err(Errno::ENOSYS))),
+        H::PivotRoot => Ok(mount::pivot_root(ctx)),
+        H::Swap => name::natively_or(ctx, Errno::EINVAL),
+        H::Quota => name::natively_or(ctx, Errno::ENOTBLK),
+        H::Acct => name::natively_or(ctx, Errno::EACCES),
+        H::Ptrace => Ok(process::ptrace(ctx)),
+        H::Namespace => Ok(Answer::Native),
+        H::Read => data::read(ctx),
+        H::Write => data::write(ctx),
+        H::Transfer => data::transfer(ctx),
+        H::Lseek => data::lseek(ctx),
+        H::Mmap => maps::mmap(ctx),
+        H::Munmap | H::Msync => maps::write_back(ctx),
+        H::Ioctl => data::ioctl(ctx),
+        H::Bind | H::Connect => socket::address(ctx),
+        H::GetId | H::SetId | H::Groups | H::Capabilities | H::Prctl => ids::ids(ctx),
+        H::Virtual | H::Refused => Ok(Answer::Return(Err(Errno::ENOSYS))),
+        // These are the kernel's until a module claims them (docs/syscalls.md: planned or native).
+        H::Native
+        | H::Aio
+        | H::Fcntl
+        | H::Flock
+        | H::Close
+        | H::Dup
+        | H::PidfdGetfd
+        | H::Socket
+        | H::SocketState
+        | H::Accept
+        | H::SocketName
+        | H::SocketOption
+        | H::Send
+        | H::Recv
+        | H::Uname
+        | H::ReadClock
+        | H::SetClock
+        | H::Sleep
+        | H::Timer
+        | H::Timeout => Ok(Answer::Native),
+    }
+}

@@ -1,0 +1,550 @@
+//! mount(2): the only verb of configuration.
+
+use super::Ctx;
+use super::name::Led;
+use crate::hostview;
+use crate::monitor::Monitor;
+use crate::mounts::{Content, Flags, Mount};
+use crate::namei::{Place, Walk};
+use crate::path;
+use crate::tasks::Proc;
+use crate::view::{PRESENT, Service, View};
+use abi::block::{BlockDevice, Geometry};
+use abi::dev::DevNum;
+use abi::fs::{Caller, FileKind, FileSystem, Handle, OpenFlags, Opened};
+use abi::host::{Epoch, Host};
+use abi::module::{MountError, MountRequest, Object};
+use abi::options::Options;
+use abi::{Errno, Result};
+use engine::Answer;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use syscalls::GroupSet;
+
+/// `st_dev` numbers of virtual mounts: a major number that Linux keeps for local use.
+const DEV_MAJOR: u32 = 4094;
+/// Major number of devices that get none from an option.
+const DISK_MAJOR: u32 = 240;
+
+/// mount(2).
+pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
+    let text = |at: usize, max: usize| -> Result<String> {
+        if ctx.arg(at) == 0 {
+            return Ok(String::new());
+        }
+        ctx.tracee.read_string(ctx.arg(at), max).map(|b| path::text(&b))
+    };
+    let flags = ctx.arg(3);
+    let fs_type = text(2, 4096).unwrap_or_default();
+    let view = ctx.proc.view();
+    let fs_type = view.alias(&fs_type).unwrap_or(fs_type);
+    let named = ctx.named(0)?;
+    let special = libc::MS_REMOUNT
+        | libc::MS_BIND
+        | libc::MS_MOVE
+        | libc::MS_SHARED
+        | libc::MS_PRIVATE
+        | libc::MS_SLAVE
+        | libc::MS_UNBINDABLE;
+    if flags & special != 0 {
+        return on_existing(ctx, flags & special);
+    }
+    let Some(service) = view.service_for(&fs_type) else {
+        if view.services().is_empty() && view.parent.is_none() {
+            return Ok(Answer::Native);
+        }
+        if let Some(hint) = ctx.m.modules.that_would_mount(&fs_type) {
+            tracing::warn!(fs_type, "no loaded module has this type: um_add_service {hint}");
+            return Err(Errno::ENODEV);
+        }
+        return Ok(Answer::Native);
+    };
+    let source = text(0, 4096)?;
+    let data = text(4, 4096).unwrap_or_default();
+    let led = ctx.lead(&named)?;
+    let target = led.found.view_path();
+    let relative_source = absolute_source(ctx, &source);
+    let wish = Wish { fs_type, source, absolute_source: relative_source, data, flags, target };
+    match ctx.m.do_mount(&view, ctx.proc, ctx.tid(), &service, wish, &led) {
+        Ok(()) => {
+            ctx.m.require_names(&view);
+            Ok(Answer::Require(GroupSet::NAMES, Box::new(Answer::Return(Ok(0)))))
+        }
+        Err(error) => {
+            tracing::warn!(message = %error.message, "mount refused");
+            ctx.m.say(&error.message);
+            Err(error.errno)
+        }
+    }
+}
+
+/// A relative source starts at the caller's working directory.
+fn absolute_source(ctx: &Ctx<'_>, source: &str) -> String {
+    if source.is_empty() || source.starts_with('/') || source == "none" {
+        return source.to_owned();
+    }
+    let mut walk = ctx.walker();
+    let Ok((base, _)) = ctx.base(&mut walk, None) else { return source.to_owned() };
+    match walk.walk(base, source.as_bytes(), true) {
+        Ok(found) => path::text(&found.view_path()),
+        Err(_) => source.to_owned(),
+    }
+}
+
+/// Remount, bind, move and propagation: of virtual mounts what makes sense, of the host's the kernel's.
+fn on_existing(ctx: &Ctx<'_>, special: u64) -> Result<Answer> {
+    let named = ctx.named(0)?;
+    let led = ctx.lead(&named)?;
+    let target = led.found.view_path();
+    let view = ctx.proc.view();
+    if special & libc::MS_REMOUNT != 0 && ctx.m.is_mount_point(&view, &target) {
+        // What can change is in the driver's hand at mount; the flags of the view stay.
+        return Ok(Answer::Return(Ok(0)));
+    }
+    if special & (libc::MS_SHARED | libc::MS_PRIVATE | libc::MS_SLAVE | libc::MS_UNBINDABLE) != 0
+        && (ctx.proc.ids().is_some() || ctx.m.is_mount_point(&view, &target))
+    {
+        return Ok(Answer::Return(Ok(0)));
+    }
+    let is_virtual = led.found.place.as_ref().is_some_and(|p| p.host_path().is_none());
+    if is_virtual { Err(Errno::EINVAL) } else { Ok(Answer::Native) }
+}
+
+/// The new mount API: answered so that libmount falls back to mount(2).
+pub(super) fn new_api(ctx: &Ctx<'_>) -> Answer {
+    if ctx.m.root_view.services().is_empty() && !ctx.m.has_names(ctx.tid()) {
+        return Answer::Native;
+    }
+    Answer::Return(Err(Errno::ENOSYS))
+}
+
+/// pivot_root(2): the host's roots are not ours to change, and a virtual root is changed by chroot(2).
+pub(super) fn pivot_root(ctx: &Ctx<'_>) -> Answer {
+    if ctx.m.has_names(ctx.tid()) { Answer::Return(Err(Errno::EINVAL)) } else { Answer::Native }
+}
+
+/// What was asked of mount(2).
+struct Wish {
+    fs_type: String,
+    source: String,
+    absolute_source: String,
+    data: String,
+    flags: u64,
+    target: Vec<u8>,
+}
+
+/// Takes the options that the view obeys itself.
+fn view_flags(options: &mut Options, bits: u64, target: &[u8]) -> Flags {
+    let mut flags = Flags {
+        read_only: bits & libc::MS_RDONLY != 0,
+        no_exec: bits & libc::MS_NOEXEC != 0,
+        no_suid: bits & libc::MS_NOSUID != 0,
+        no_dev: bits & libc::MS_NODEV != 0,
+        ..Flags::default()
+    };
+    flags.no_exec |= options.take_flag("noexec");
+    flags.no_suid |= options.take_flag("nosuid");
+    flags.no_dev |= options.take_flag("nodev");
+    flags.permanent = options.take_flag("permanent");
+    flags.human = options.take_flag("human") | options.take_flag("default_permissions");
+    flags.merge = options.take_flag("merge");
+    for except in options.take_all("except") {
+        let full = if except.starts_with('/') && target == b"/" {
+            path::normalize(except.as_bytes())
+        } else if except.starts_with('/') {
+            let plain = path::normalize(except.as_bytes());
+            if path::below(&plain, target).is_some() {
+                plain
+            } else {
+                path::normalize(&path::append(target, &plain[1..]))
+            }
+        } else {
+            path::normalize(&path::append(target, except.as_bytes()))
+        };
+        flags.except.push(full);
+    }
+    flags
+}
+
+impl Monitor {
+    fn do_mount(
+        &self,
+        view: &Arc<View>,
+        proc: &Arc<Proc>,
+        tid: i32,
+        service: &Arc<Service>,
+        wish: Wish,
+        led: &Led,
+    ) -> std::result::Result<(), MountError> {
+        let _ = (proc, tid);
+        let mut options = Options::parse(&wish.data);
+        let shown = shown_options(&wish);
+        let flags = view_flags(&mut options, wish.flags, &wish.target);
+        if service.module.name() == "viewfs" {
+            return self.mount_redirect(view, service, &wish, options, flags, shown);
+        }
+        let mut request = MountRequest {
+            fs_type: wish.fs_type.clone(),
+            source: wish.absolute_source.clone(),
+            target: path::text(&wish.target),
+            read_only: flags.read_only,
+            options,
+        };
+        let born = self.clock.tick();
+        let host = host_at(self, view, Epoch(born.0 - 1));
+        let node = NodeOptions::take(&mut request.options)?;
+        let object = service.module.mount(host, &mut request)?;
+        let content = match object {
+            Object::Tree(fs) => {
+                must_be_directory(led)?;
+                Content::Tree(fs)
+            }
+            Object::Device(device) => self.device_content(device, &node),
+            Object::Calls(..) => {
+                return Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"));
+            }
+        };
+        let is_ghost = led.found.place.is_none();
+        self.insert_mount(view, service, &wish, content, flags, shown, born, is_ghost);
+        Ok(())
+    }
+
+    fn device_content(&self, device: Arc<dyn abi::dev::Device>, node: &NodeOptions) -> Content {
+        let own = nix::unistd::getuid().as_raw();
+        let major = node.major.unwrap_or(DISK_MAJOR);
+        let minor = node.minor.unwrap_or_else(|| (self.new_id() as u32 & 0xff) << 8);
+        Content::Device {
+            device,
+            numbers: DevNum { major, minor },
+            perm: node.mode.unwrap_or(0o660) as u16,
+            uid: node.uid.unwrap_or(own),
+            gid: node.gid.unwrap_or_else(|| nix::unistd::getgid().as_raw()),
+        }
+    }
+
+    /// viewfs in its simplest mode: the target shows the source.
+    fn mount_redirect(
+        &self,
+        view: &Arc<View>,
+        service: &Arc<Service>,
+        wish: &Wish,
+        mut options: Options,
+        flags: Flags,
+        shown: String,
+    ) -> std::result::Result<(), MountError> {
+        for mode in ["merge", "cow", "mincow", "vstat", "renew", "wok"] {
+            if options.take_flag(mode) || (mode == "merge" && flags.merge) {
+                return Err(MountError::new(
+                    Errno::EOPNOTSUPP,
+                    format!("viewfs: mode {mode} is not there yet; move (the default) is"),
+                ));
+            }
+        }
+        let _ = options.take_flag("move") | options.take_flag("bind");
+        options.finish()?;
+        let born = self.clock.tick();
+        let epoch = Epoch(born.0 - 1);
+        let mut walk = Walk::at(self, Arc::clone(view), epoch);
+        let root = walk.root_place()?;
+        let source = walk.walk(root, wish.absolute_source.as_bytes(), true)?.existing().map_err(
+            |e| MountError::new(e, format!("viewfs: {}: {e}", wish.absolute_source)),
+        )?;
+        if !source.is_directory() {
+            return Err(MountError::new(Errno::ENOTDIR, "viewfs: the source is not a directory"));
+        }
+        let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
+        let is_ghost = hostview::lstat(&wish.target).is_err();
+        self.insert_mount(view, service, wish, content, flags, shown, born, is_ghost);
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of one record")]
+    fn insert_mount(
+        &self,
+        view: &View,
+        service: &Arc<Service>,
+        wish: &Wish,
+        content: Content,
+        flags: Flags,
+        options: String,
+        born: Epoch,
+        is_ghost: bool,
+    ) {
+        let id = self.new_id();
+        service.uses.fetch_add(1, Ordering::AcqRel);
+        self.mounts.insert(Arc::new(Mount {
+            id,
+            view: view.id,
+            born,
+            target: wish.target.clone(),
+            source: if wish.source.is_empty() { "none".into() } else { wish.source.clone() },
+            fs_type: wish.fs_type.clone(),
+            options,
+            content,
+            flags,
+            dev: DevNum { major: DEV_MAJOR, minor: id as u32 },
+            service: Some(Arc::clone(service)),
+            detached: AtomicBool::new(false),
+            is_ghost,
+        }));
+        self.quick.clear();
+    }
+
+    /// Whether something is mounted at exactly this path.
+    pub(crate) fn is_mount_point(&self, view: &View, at: &[u8]) -> bool {
+        self.mounts.snapshot().at(view, PRESENT, at).is_some()
+    }
+
+    /// Writes back everything of a mount.
+    pub(crate) fn sync_mount(&self, mount: &Mount) -> Result<()> {
+        for file in self.vfiles.of_mount(mount.id) {
+            file.flush_maps()?;
+        }
+        match &mount.content {
+            Content::Tree(fs) => fs.sync(),
+            Content::Device { device, .. } => match device.block(0) {
+                Ok(block) => block.flush(),
+                Err(_) => device.flush(),
+            },
+            Content::Redirect { .. } => Ok(()),
+        }
+    }
+
+    /// Whether a partition of this disk is mounted by umfuse.
+    pub(crate) fn has_mounted_partition(&self, disk: &Mount) -> bool {
+        let mounts = self.mounts.snapshot();
+        mounts.all().iter().any(|m| {
+            m.source.as_bytes() != disk.target.as_slice()
+                && m.source.as_bytes().starts_with(&disk.target)
+                && matches!(m.content, Content::Tree(_))
+        })
+    }
+
+    /// From this moment on the processes of a view are trapped for names.
+    pub(crate) fn require_names(&self, view: &View) {
+        for proc in self.tasks.processes() {
+            if proc.view().is_or_descends_from(view.id) {
+                self.engine().require(engine::Tid(proc.tgid), GroupSet::NAMES);
+            }
+        }
+    }
+
+    pub(crate) fn has_names(&self, tid: i32) -> bool {
+        self.engine()
+            .process(engine::Tid(tid))
+            .is_some_and(|p| p.required().contains(GroupSet::NAMES))
+    }
+
+    /// After a rename: remembered directories may have moved.
+    pub(crate) fn renamed(&self) {
+        self.quick.clear();
+        for proc in self.tasks.processes() {
+            proc.fs.lock().unwrap_or_else(PoisonError::into_inner).host_cwd = None;
+        }
+    }
+}
+
+/// As shown by mount(8): the flags first, then what was given.
+fn shown_options(wish: &Wish) -> String {
+    let mut words = vec![if wish.flags & libc::MS_RDONLY != 0 { "ro" } else { "rw" }];
+    for (bit, word) in [
+        (libc::MS_NOSUID, "nosuid"),
+        (libc::MS_NODEV, "nodev"),
+        (libc::MS_NOEXEC, "noexec"),
+    ] {
+        if wish.flags & bit != 0 {
+            words.push(word);
+        }
+    }
+    if !wish.data.is_empty() {
+        words.push(&wish.data);
+    }
+    words.join(",")
+}
+
+fn must_be_directory(led: &Led) -> std::result::Result<(), MountError> {
+    match &led.found.place {
+        Some(place) if place.is_directory() => Ok(()),
+        Some(_) => Err(MountError::new(Errno::ENOTDIR, "the mount point is not a directory")),
+        None => Err(MountError::new(Errno::ENOENT, "the mount point does not exist")),
+    }
+}
+
+/// Options of a device node.
+struct NodeOptions {
+    mode: Option<u64>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    major: Option<u32>,
+    minor: Option<u32>,
+}
+
+impl NodeOptions {
+    /// Peeks: the module itself takes and checks them.
+    fn take(options: &mut Options) -> std::result::Result<Self, MountError> {
+        let mut look = options.clone();
+        let mut number = |key: &str| -> std::result::Result<Option<u32>, MountError> {
+            Ok(look.take_number(key)?.and_then(|n| u32::try_from(n).ok()))
+        };
+        let (uid, gid) = (number("uid")?, number("gid")?);
+        let (major, minor) = (number("major")?, number("minor")?);
+        let mode = look
+            .take_value("mode")
+            .and_then(|text| u64::from_str_radix(text.trim_start_matches("0o"), 8).ok());
+        Ok(Self { mode, uid, gid, major, minor })
+    }
+}
+
+/// The view at an epoch, for a module.
+pub(crate) fn host_at(monitor: &Monitor, view: &Arc<View>, epoch: Epoch) -> Arc<dyn Host> {
+    Arc::new(HostHandle { monitor: monitor.arc(), view: Arc::clone(view), epoch })
+}
+
+struct HostHandle {
+    monitor: Arc<Monitor>,
+    view: Arc<View>,
+    epoch: Epoch,
+}
+
+impl HostHandle {
+    fn find(&self, at: &str) -> Result<Place> {
+        let mut walk = Walk::at(&self.monitor, Arc::clone(&self.view), self.epoch);
+        let root = walk.root_place()?;
+        walk.walk(root, at.as_bytes(), true)?.existing()
+    }
+}
+
+impl Host for HostHandle {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn open_device(&self, at: &str, read_only: bool) -> Result<Arc<dyn BlockDevice>> {
+        match self.find(at)? {
+            Place::Host(h) => {
+                if !matches!(h.kind, FileKind::Regular | FileKind::BlockDevice) {
+                    return Err(Errno::ENOTBLK);
+                }
+                let place = Place::Host(h);
+                let host = place.host_path().ok_or(Errno::EIO)?;
+                let file = std::fs::OpenOptions::new()
+                    .read(true)
+                    .write(!read_only)
+                    .open(path::os(host))?;
+                let image = umdev::Image::new(file, read_only)?;
+                Ok(Arc::new(image))
+            }
+            Place::Virtual(v) => {
+                if v.attr.kind != FileKind::Regular {
+                    return Err(Errno::ENOTBLK);
+                }
+                let fs = Arc::clone(v.mount.tree().ok_or(Errno::ENOTBLK)?);
+                let flags = if read_only {
+                    OpenFlags::READ
+                } else {
+                    OpenFlags::READ | OpenFlags::WRITE
+                };
+                match fs.open(Caller::default(), v.attr.ino, flags)? {
+                    Opened::Handle(handle) => {
+                        Ok(Arc::new(FileDisk { fs, handle, ino: v.attr.ino, read_only }))
+                    }
+                    Opened::Host(_) => Err(Errno::ENOTBLK),
+                }
+            }
+            Place::Device(d) => match &d.mount.content {
+                Content::Device { device, .. } => {
+                    let block = device.block(d.number)?;
+                    if !read_only && block.geometry().read_only {
+                        return Err(Errno::EROFS);
+                    }
+                    Ok(block)
+                }
+                _ => Err(Errno::ENOTBLK),
+            },
+            Place::Proc(..) => Err(Errno::ENOTBLK),
+        }
+    }
+
+    fn open_tree(&self, _at: &str) -> Result<Arc<dyn FileSystem>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn open_host_directory(&self, at: &str) -> Result<std::os::fd::OwnedFd> {
+        let place = self.find(at)?;
+        let host = place.host_path().ok_or(Errno::EOPNOTSUPP)?;
+        std::fs::File::open(path::os(host)).map(Into::into).map_err(Errno::from)
+    }
+}
+
+/// A regular file of a virtual file system as a disk: an image inside an image.
+struct FileDisk {
+    fs: Arc<dyn FileSystem>,
+    handle: Handle,
+    ino: abi::fs::Ino,
+    read_only: bool,
+}
+
+impl BlockDevice for FileDisk {
+    fn geometry(&self) -> Geometry {
+        let size_bytes = self.fs.getattr(self.ino).map_or(0, |a| a.size_bytes);
+        Geometry { block_size: 512, size_bytes, read_only: self.read_only }
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.fs.read(self.handle, &mut buf[done..], offset + done as u64)? {
+                0 => return Err(Errno::EIO),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        if offset + buf.len() as u64 > self.geometry().size_bytes {
+            return Err(Errno::EINVAL);
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            match self.fs.write(self.handle, &buf[done..], offset + done as u64)? {
+                0 => return Err(Errno::EIO),
+                n => done += n,
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.fs.fsync(self.handle, false)
+    }
+}
+
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        self.fs.release(self.handle);
+    }
+}
+
+/// Mounts what a service brings by itself when it is loaded (`unreal`).
+pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service>) {
+    if service.module.name() != "unreal" {
+        return;
+    }
+    let born = m.clock.tick();
+    let wish = Wish {
+        fs_type: "unreal".into(),
+        source: "none".into(),
+        absolute_source: "/".into(),
+        data: String::new(),
+        flags: 0,
+        target: b"/unreal".to_vec(),
+    };
+    // It sees itself, so that /unreal/unreal leads to the same again.
+    let content = Content::Redirect { source: b"/".to_vec(), epoch: born };
+    let is_ghost = hostview::lstat(b"/unreal").is_err();
+    m.insert_mount(view, service, &wish, content, Flags::default(), "rw".into(), born, is_ghost);
+}

@@ -1,0 +1,212 @@
+//! Making, linking, removing and renaming names.
+
+use super::Ctx;
+use super::name::{Led, Named};
+use super::open::{caller_in, tree};
+use crate::namei::{Place, VirtualPlace};
+use abi::dev::DevNum;
+use abi::fs::{FileKind, Name, RenameFlags};
+use abi::{Errno, Result};
+use engine::Answer;
+
+/// mkdir(2), mknod(2), symlink(2) and their `at` forms.
+pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
+    let named = ctx.named(0)?;
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    if led.found.place.is_some() {
+        return match &led.found.place {
+            Some(Place::Host(_)) => ctx.by_kernel(&named, &led),
+            _ => Err(Errno::EEXIST),
+        };
+    }
+    let Place::Virtual(dir) = &led.found.parent else { return ctx.by_kernel(&named, &led) };
+    let fs = tree(&dir.mount)?;
+    ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+    let name = Name::new(&led.found.name)?;
+    let caller = caller_in(ctx, &dir.attr);
+    let is_at = ctx.row.name.ends_with("at");
+    let shift = usize::from(is_at);
+    match ctx.row.name {
+        "symlink" | "symlinkat" => {
+            if led.found.wants_directory {
+                return Err(Errno::ENOENT);
+            }
+            let target = ctx.tracee.read_path(ctx.arg(0))?;
+            if target.is_empty() {
+                return Err(Errno::ENOENT);
+            }
+            fs.symlink(caller, dir.attr.ino, name, &target)?;
+        }
+        "mkdir" | "mkdirat" => {
+            let mut perm = (ctx.arg(1 + shift) as u32 & 0o1777 & !ctx.umask()) as u16;
+            perm |= dir.attr.perm & 0o2000;
+            fs.mkdir(caller, dir.attr.ino, name, perm)?;
+        }
+        _ => {
+            if led.found.wants_directory {
+                return Err(Errno::ENOENT);
+            }
+            let mode = ctx.arg(1 + shift) as u32;
+            let kind = if mode & libc::S_IFMT == 0 {
+                FileKind::Regular
+            } else {
+                FileKind::from_mode_bits(mode).ok_or(Errno::EINVAL)?
+            };
+            match kind {
+                FileKind::Directory => return Err(Errno::EPERM),
+                FileKind::Symlink => return Err(Errno::EINVAL),
+                _ => {}
+            }
+            let rdev = DevNum::from_raw(ctx.arg(2 + shift));
+            let perm = (mode & 0o7777 & !ctx.umask()) as u16;
+            fs.mknod(caller, dir.attr.ino, name, kind, perm, rdev)?;
+        }
+    }
+    Ok(Answer::Return(Ok(0)))
+}
+
+/// Two path arguments, both walked unless the kernel may have them as they stand.
+fn both(ctx: &Ctx<'_>) -> Result<Option<[(Named, Led); 2]>> {
+    let (from, to) = (ctx.named(0)?, ctx.named(1)?);
+    if ctx.is_quick(&from) && ctx.is_quick(&to) {
+        return Ok(None);
+    }
+    let (a, b) = (ctx.lead(&from)?, ctx.lead(&to)?);
+    Ok(Some([(from, a), (to, b)]))
+}
+
+fn both_by_kernel(ctx: &Ctx<'_>, pair: &[(Named, Led); 2]) -> Result<Answer> {
+    let is_same = |led: &Led| {
+        led.as_given
+            && led.found.place.as_ref().is_none_or(Place::is_native)
+            && led.found.parent.is_native()
+    };
+    if pair.iter().all(|(_, led)| is_same(led)) {
+        return Ok(Answer::Native);
+    }
+    ctx.in_host_words(&[(&pair[0].0, &pair[0].1), (&pair[1].0, &pair[1].1)])
+}
+
+/// link(2), linkat(2).
+pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
+    let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
+    let [(_, from), (_, to)] = &pair;
+    let source = from.found.place.clone();
+    let into = &to.found.parent;
+    match (&source, into) {
+        (None, _) if from.found.parent.host_path().is_none() => Err(Errno::ENOENT),
+        (Some(Place::Virtual(v)), Place::Virtual(dir)) => {
+            if to.found.place.is_some() {
+                return Err(Errno::EEXIST);
+            }
+            if v.mount.id != dir.mount.id {
+                return Err(Errno::EXDEV);
+            }
+            if v.attr.kind == FileKind::Directory {
+                return Err(Errno::EPERM);
+            }
+            ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+            let name = Name::new(&to.found.name)?;
+            tree(&dir.mount)?.link(ctx.caller(), v.attr.ino, dir.attr.ino, name)?;
+            Ok(Answer::Return(Ok(0)))
+        }
+        (Some(Place::Host(_)) | None, Place::Host(_)) => both_by_kernel(ctx, &pair),
+        _ => Err(Errno::EXDEV),
+    }
+}
+
+/// unlink(2), rmdir(2), unlinkat(2).
+pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
+    let removes_directory = ctx.row.name == "rmdir"
+        || ctx.row.name == "unlinkat" && ctx.int(2) & libc::AT_REMOVEDIR != 0;
+    if removes_directory {
+        ctx.m.quick.clear();
+    }
+    let named = ctx.named(0)?;
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    let Some(place) = &led.found.place else {
+        return match &led.found.parent {
+            Place::Host(_) => ctx.by_kernel(&named, &led),
+            _ => Err(Errno::ENOENT),
+        };
+    };
+    if led.found.name.is_empty() {
+        return Err(if removes_directory { Errno::EBUSY } else { Errno::EISDIR });
+    }
+    let is_mount_point = ctx.m.is_mount_point(&ctx.proc.view(), place.view_path());
+    match (place, &led.found.parent) {
+        _ if is_mount_point => Err(Errno::EBUSY),
+        (Place::Host(_), _) => ctx.by_kernel(&named, &led),
+        (Place::Virtual(v), Place::Virtual(dir)) => {
+            ctx.may_remove(&dir.mount, &dir.attr, &v.attr)?;
+            let name = Name::new(&led.found.name)?;
+            if removes_directory {
+                tree(&dir.mount)?.rmdir(ctx.caller(), dir.attr.ino, name)?;
+            } else {
+                tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
+            }
+            Ok(Answer::Return(Ok(0)))
+        }
+        _ => Err(Errno::EPERM),
+    }
+}
+
+/// rename(2), renameat(2), renameat2(2).
+pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
+    ctx.m.renamed();
+    let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
+    let flags = if ctx.row.name == "renameat2" { ctx.arg(4) as u32 } else { 0 };
+    let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let [(_, from), (_, to)] = &pair;
+    let view = ctx.proc.view();
+    for led in [from, to] {
+        if led.found.name.is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        if let Some(place) = &led.found.place
+            && ctx.m.is_mount_point(&view, place.view_path())
+        {
+            return Err(Errno::EBUSY);
+        }
+    }
+    match (&from.found.parent, &to.found.parent) {
+        (Place::Virtual(a), Place::Virtual(b)) => {
+            let Some(Place::Virtual(source)) = &from.found.place else { return Err(Errno::ENOENT) };
+            if a.mount.id != b.mount.id {
+                return Err(Errno::EXDEV);
+            }
+            if (from.found.wants_directory || to.found.wants_directory)
+                && source.attr.kind != FileKind::Directory
+            {
+                return Err(Errno::ENOTDIR);
+            }
+            ctx.may_remove(&a.mount, &a.attr, &source.attr)?;
+            may_replace(ctx, b, to.found.place.as_ref())?;
+            tree(&a.mount)?.rename(
+                ctx.caller(),
+                a.attr.ino,
+                Name::new(&from.found.name)?,
+                b.attr.ino,
+                Name::new(&to.found.name)?,
+                flags,
+            )?;
+            Ok(Answer::Return(Ok(0)))
+        }
+        (Place::Host(_), Place::Host(_)) => both_by_kernel(ctx, &pair),
+        _ if from.found.place.is_none() => Err(Errno::ENOENT),
+        _ => Err(Errno::EXDEV),
+    }
+}
+
+fn may_replace(ctx: &Ctx<'_>, dir: &VirtualPlace, victim: Option<&Place>) -> Result<()> {
+    match victim {
+        Some(Place::Virtual(v)) => ctx.may_remove(&dir.mount, &dir.attr, &v.attr),
+        _ => ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK),
+    }
+}

@@ -1,0 +1,277 @@
+//! open(2) and its family.
+
+use super::Ctx;
+use super::name::{Led, Named, host_words};
+use crate::hostview;
+use crate::mounts::Mount;
+use crate::namei::{Place, VirtualPlace};
+use crate::path;
+use crate::procfs;
+use crate::vfiles::Prepared;
+use abi::fs::{Attr, FileKind, Name, OpenFlags, Opened, SetAttr};
+use abi::{Errno, Result};
+use engine::Answer;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What the caller asked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    flags: i32,
+    mode: u32,
+}
+
+impl Wanted {
+    fn of(ctx: &Ctx<'_>) -> Result<Self> {
+        Ok(match ctx.row.name {
+            "creat" => Self {
+                flags: libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC,
+                mode: ctx.arg(1) as u32,
+            },
+            "open" => Self { flags: ctx.int(1), mode: ctx.arg(2) as u32 },
+            "openat" => Self { flags: ctx.int(2), mode: ctx.arg(3) as u32 },
+            _ => {
+                let mut how = [0; 16];
+                ctx.tracee.read(ctx.arg(2), &mut how)?;
+                let word = |at: usize| {
+                    u64::from_ne_bytes(how[at..at + 8].try_into().unwrap_or_default())
+                };
+                Self { flags: word(0) as i32, mode: word(8) as u32 }
+            }
+        })
+    }
+
+    fn has(self, bits: i32) -> bool {
+        self.flags & bits == bits
+    }
+
+    fn reads(self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_WRONLY
+    }
+
+    fn writes(self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    fn access(self) -> i32 {
+        let r = if self.reads() { libc::R_OK } else { 0 };
+        let w = if self.writes() || self.has(libc::O_TRUNC) { libc::W_OK } else { 0 };
+        r | w
+    }
+
+    fn for_driver(self) -> OpenFlags {
+        let mut f = OpenFlags::READ;
+        f.set(OpenFlags::WRITE, self.writes());
+        f.set(OpenFlags::EXCLUSIVE, self.has(libc::O_EXCL));
+        f.set(OpenFlags::SYNC, self.has(libc::O_SYNC));
+        f
+    }
+}
+
+/// open(2), creat(2), openat(2), openat2(2).
+pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
+    let wanted = Wanted::of(ctx)?;
+    let named = ctx.named(0)?;
+    if ctx.is_quick(&named) {
+        return Ok(Answer::Native);
+    }
+    let led = ctx.lead(&named)?;
+    let Some(place) = led.found.place.clone() else {
+        return missing(ctx, &named, &led, wanted);
+    };
+    if let Place::Host(_) = &place {
+        return host(ctx, &named, &led, &place, wanted);
+    }
+    if wanted.has(libc::O_TMPFILE) {
+        return tmpfile(ctx, &place, wanted);
+    }
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
+    if wanted.has(libc::O_DIRECTORY) && !place.is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    if wanted.has(libc::O_PATH) {
+        return Ok(hand_over(ctx, ctx.m.vfiles.open_other(&place, None, wanted.flags)?, wanted));
+    }
+    if place.kind() == FileKind::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    if place.is_directory() && (wanted.writes() || wanted.has(libc::O_CREAT)) {
+        return Err(Errno::EISDIR);
+    }
+    ctx.m.vfiles.sweep(ctx.m);
+    match &place {
+        Place::Virtual(v) => virtual_file(ctx, v, wanted),
+        Place::Device(d) => {
+            super::info::may_use_device(ctx, d, wanted.access())?;
+            Ok(hand_over(ctx, ctx.m.vfiles.open_device(d, wanted.flags)?, wanted))
+        }
+        Place::Proc(_, procfs::Entry::File(table)) => {
+            let walk = ctx.walker();
+            let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
+            Ok(hand_over(ctx, ctx.m.vfiles.open_other(&place, Some(&bytes), wanted.flags)?, wanted))
+        }
+        Place::Proc(..) | Place::Host(_) => Err(Errno::ELOOP),
+    }
+}
+
+fn hand_over(ctx: &Ctx<'_>, prepared: Prepared, wanted: Wanted) -> Answer {
+    let _ = ctx;
+    let answer = Answer::Fd(prepared.fd, wanted.has(libc::O_CLOEXEC));
+    Answer::Require(prepared.groups, Box::new(answer))
+}
+
+/// The name does not exist.
+fn missing(ctx: &Ctx<'_>, named: &Named, led: &Led, wanted: Wanted) -> Result<Answer> {
+    match &led.found.parent {
+        Place::Virtual(dir) => {
+            if !wanted.has(libc::O_CREAT) {
+                return Err(Errno::ENOENT);
+            }
+            if led.found.wants_directory {
+                return Err(Errno::EISDIR);
+            }
+            create(ctx, dir, &led.found.name, wanted)
+        }
+        Place::Host(_) => ctx.by_kernel(named, led),
+        Place::Device(_) | Place::Proc(..) => Err(Errno::ENOTDIR),
+    }
+}
+
+/// A file of the host.
+fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) -> Result<Answer> {
+    if led.as_given && place.is_native() {
+        return Ok(Answer::Native);
+    }
+    let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
+    let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
+    let is_magic = matches!(place, Place::Host(h) if h.is_magic);
+    if !plain || !is_plain_kind || is_magic || !ctx.m.acts_for(ctx.tid()) {
+        if place.is_directory() && !place.is_native() {
+            return foreign_directory(ctx, place, wanted);
+        }
+        return ctx.by_kernel(named, led);
+    }
+    if place.is_directory() && !place.is_native() {
+        return foreign_directory(ctx, place, wanted);
+    }
+    let text = host_words(&led.found).ok_or(Errno::EIO)?;
+    let fd = open_host(&text, wanted.flags)?;
+    Ok(Answer::Fd(fd, wanted.has(libc::O_CLOEXEC)))
+}
+
+fn open_host(text: &[u8], flags: i32) -> Result<OwnedFd> {
+    let flags = OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY);
+    nix::fcntl::open(path::os(text), flags, Mode::empty()).map_err(hostview::errno)
+}
+
+/// A directory of the host that the view calls otherwise: the descriptor must not show the host's name.
+fn foreign_directory(ctx: &Ctx<'_>, place: &Place, wanted: Wanted) -> Result<Answer> {
+    if wanted.has(libc::O_PATH) {
+        return Ok(hand_over(ctx, ctx.m.vfiles.open_other(place, None, wanted.flags)?, wanted));
+    }
+    if wanted.writes() || wanted.has(libc::O_CREAT) && !wanted.has(libc::O_TMPFILE) {
+        return Err(Errno::EISDIR);
+    }
+    // Whether it may be read is the host's to say.
+    let text = place.host_path().ok_or(Errno::EIO)?;
+    drop(open_host(text, libc::O_RDONLY | libc::O_DIRECTORY)?);
+    ctx.m.vfiles.sweep(ctx.m);
+    Ok(hand_over(ctx, ctx.m.vfiles.open_host_directory(place, wanted.flags)?, wanted))
+}
+
+fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
+    ctx.may(&v.mount, &v.attr, wanted.access())?;
+    match v.attr.kind {
+        FileKind::Directory => {
+            Ok(hand_over(ctx, ctx.m.vfiles.open_directory(v, wanted.flags)?, wanted))
+        }
+        FileKind::Regular => {
+            let mut v = v.clone();
+            if wanted.has(libc::O_TRUNC) {
+                let fs = v.mount.tree().ok_or(Errno::EIO)?;
+                let changes = SetAttr { size_bytes: Some(0), ..SetAttr::default() };
+                v.attr = fs.setattr(ctx.caller(), v.attr.ino, &changes)?;
+                if let Some(file) = ctx.m.vfiles.of_inode(v.mount.id, v.attr.ino) {
+                    file.resized(0)?;
+                }
+            }
+            Ok(hand_over(ctx, ctx.m.vfiles.open_regular(&v, wanted.flags)?, wanted))
+        }
+        FileKind::CharDevice | FileKind::BlockDevice if v.mount.flags.no_dev => Err(Errno::EACCES),
+        // A node of an image names a device that this view has no driver for.
+        _ => Err(Errno::ENXIO),
+    }
+}
+
+fn create(ctx: &Ctx<'_>, dir: &VirtualPlace, name: &[u8], wanted: Wanted) -> Result<Answer> {
+    ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+    let fs = dir.mount.tree().ok_or(Errno::EIO)?;
+    let perm = (wanted.mode & 0o7777 & !ctx.umask()) as u16;
+    let (attr, opened) = fs.create(
+        caller_in(ctx, &dir.attr),
+        dir.attr.ino,
+        Name::new(name)?,
+        perm,
+        wanted.for_driver() | OpenFlags::WRITE,
+    )?;
+    let place = VirtualPlace {
+        names: dir.names.child(name),
+        mount: Arc::clone(&dir.mount),
+        attr,
+    };
+    finish_new(ctx, &place, opened, wanted)
+}
+
+fn tmpfile(ctx: &Ctx<'_>, place: &Place, wanted: Wanted) -> Result<Answer> {
+    let Place::Virtual(dir) = place else { return Err(Errno::EOPNOTSUPP) };
+    if !wanted.writes() {
+        return Err(Errno::EINVAL);
+    }
+    if dir.attr.kind != FileKind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+    let fs = dir.mount.tree().ok_or(Errno::EIO)?;
+    let perm = (wanted.mode & 0o7777 & !ctx.umask()) as u16;
+    let (attr, opened) =
+        fs.tmpfile(ctx.caller(), dir.attr.ino, perm, wanted.for_driver() | OpenFlags::WRITE)?;
+    let name = format!("#{}", attr.ino.0);
+    let place = VirtualPlace {
+        names: dir.names.child(name.as_bytes()),
+        mount: Arc::clone(&dir.mount),
+        attr,
+    };
+    finish_new(ctx, &place, opened, wanted)
+}
+
+/// Hands over a file that was just made; the driver's handle is kept for its writers.
+fn finish_new(
+    ctx: &Ctx<'_>,
+    place: &VirtualPlace,
+    opened: Opened,
+    wanted: Wanted,
+) -> Result<Answer> {
+    let file = ctx.m.vfiles.regular(place)?;
+    if let Opened::Handle(handle) = opened {
+        file.adopt_writer(handle);
+    }
+    Ok(hand_over(ctx, ctx.m.vfiles.open_regular(place, wanted.flags)?, wanted))
+}
+
+/// The owner of a new file: a directory with the set-group-id bit gives its group (inode_init_owner).
+pub(super) fn caller_in(ctx: &Ctx<'_>, dir: &Attr) -> abi::fs::Caller {
+    let mut caller = ctx.caller();
+    if dir.perm & 0o2000 != 0 {
+        caller.gid = dir.gid;
+    }
+    caller
+}
+
+/// Whether a mount is there for regular files at all.
+pub(super) fn tree(mount: &Mount) -> Result<&Arc<dyn abi::fs::FileSystem>> {
+    mount.tree().ok_or(Errno::ENOTDIR)
+}

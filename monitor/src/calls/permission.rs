@@ -1,0 +1,188 @@
+//! Permission as Linux decides it (`generic_permission`), for mounts that enforce it.
+
+use super::Ctx;
+use crate::credentials::{
+    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Credentials,
+};
+use crate::mounts::Mount;
+use abi::fs::{Attr, Caller, FileKind};
+use abi::{Errno, Result};
+
+/// Whether `who` has the `R_OK`, `W_OK`, `X_OK` bits of `want` on an inode.
+///
+/// # Errors
+/// - `EACCES` if not.
+pub(crate) fn check(who: &Credentials, attr: &Attr, want: i32) -> Result<()> {
+    let class = if who.fsuid == attr.uid {
+        attr.perm >> 6
+    } else if who.is_in_group(attr.gid) {
+        attr.perm >> 3
+    } else {
+        attr.perm
+    };
+    let granted = i32::from(class & 7);
+    if want & !granted == 0 {
+        return Ok(());
+    }
+    let is_directory = attr.kind == FileKind::Directory;
+    if who.has(CAP_DAC_OVERRIDE)
+        && (want & libc::X_OK == 0 || is_directory || attr.perm & 0o111 != 0)
+    {
+        return Ok(());
+    }
+    if who.has(CAP_DAC_READ_SEARCH)
+        && (want == libc::R_OK || is_directory && want & libc::W_OK == 0)
+    {
+        return Ok(());
+    }
+    Err(Errno::EACCES)
+}
+
+impl Ctx<'_> {
+    /// Checks access to an inode of a mount. Without `human` the caller has what the owner of the image has:
+    /// all, but for running what no one may run.
+    pub(crate) fn may(&self, mount: &Mount, attr: &Attr, want: i32) -> Result<()> {
+        if want & libc::W_OK != 0 && is_read_only(mount) && writes_to_mount(attr) {
+            return Err(Errno::EROFS);
+        }
+        if want & libc::X_OK != 0 && mount.flags.no_exec && attr.kind == FileKind::Regular {
+            return Err(Errno::EACCES);
+        }
+        if mount.flags.human {
+            return check(&self.proc.credentials(), attr, want);
+        }
+        if want & libc::X_OK != 0 && attr.kind == FileKind::Regular && attr.perm & 0o111 == 0 {
+            return Err(Errno::EACCES);
+        }
+        Ok(())
+    }
+
+    /// Checks the sticky bit for the removal of `victim` from `dir`.
+    pub(crate) fn may_remove(&self, mount: &Mount, dir: &Attr, victim: &Attr) -> Result<()> {
+        self.may(mount, dir, libc::W_OK | libc::X_OK)?;
+        if mount.flags.human && dir.perm & 0o1000 != 0 {
+            let who = self.proc.credentials();
+            if who.fsuid != victim.uid && who.fsuid != dir.uid && !who.has(CAP_FOWNER) {
+                return Err(Errno::EPERM);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the caller counts as the owner of an inode.
+    ///
+    /// # Errors
+    /// - `EPERM` if not.
+    pub(crate) fn is_owner(&self, mount: &Mount, attr: &Attr) -> Result<()> {
+        if !mount.flags.human {
+            return Ok(());
+        }
+        let who = self.proc.credentials();
+        if who.fsuid == attr.uid || who.has(CAP_FOWNER) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether the caller may give a file away.
+    ///
+    /// # Errors
+    /// - `EPERM` if not.
+    pub(crate) fn may_chown(
+        &self,
+        mount: &Mount,
+        attr: &Attr,
+        uid: Option<u32>,
+        gid: Option<u32>,
+    ) -> Result<()> {
+        if !mount.flags.human {
+            return Ok(());
+        }
+        let who = self.proc.credentials();
+        if who.has(CAP_CHOWN) {
+            return Ok(());
+        }
+        let keeps_uid = uid.is_none_or(|u| u == attr.uid && who.fsuid == attr.uid);
+        let own_group = gid.is_none_or(|g| who.fsuid == attr.uid && (g == attr.gid || who.is_in_group(g)));
+        if keeps_uid && own_group { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Who asks, as drivers see it.
+    pub(crate) fn caller(&self) -> Caller {
+        let who = self.proc.credentials();
+        Caller { uid: who.fsuid, gid: who.fsgid, pid: self.proc.tgid }
+    }
+
+    /// The umask of the calling process.
+    pub(crate) fn umask(&self) -> u32 {
+        std::fs::read_to_string(format!("/proc/{}/status", self.tid()))
+            .ok()
+            .and_then(|s| {
+                let line = s.lines().find_map(|l| l.strip_prefix("Umask:"))?;
+                u32::from_str_radix(line.trim(), 8).ok()
+            })
+            .unwrap_or(0o022)
+    }
+}
+
+/// Whether the mount refuses to be written to.
+pub(crate) fn is_read_only(mount: &Mount) -> bool {
+    mount.flags.read_only || mount.tree().is_some_and(|fs| fs.is_read_only())
+}
+
+/// Special files are written through, not to, the mount.
+fn writes_to_mount(attr: &Attr) -> bool {
+    matches!(attr.kind, FileKind::Regular | FileKind::Directory | FileKind::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::credentials::Credentials;
+    use abi::dev::DevNum;
+    use abi::fs::{Attr, FileKind, Ino, Timestamp};
+    use abi::{Errno, Result};
+
+    fn attr(kind: FileKind, perm: u16, uid: u32, gid: u32) -> Attr {
+        Attr {
+            ino: Ino(1),
+            kind,
+            perm,
+            nlink: 1,
+            uid,
+            gid,
+            rdev: DevNum::default(),
+            size_bytes: 0,
+            blocks_512: 0,
+            block_size: 4096,
+            atime: Timestamp::default(),
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            btime: None,
+        }
+    }
+
+    #[test]
+    fn the_first_class_that_fits_decides() {
+        let user = Credentials::of_user(1000, 100, vec![27]);
+        let file = |perm, uid, gid| attr(FileKind::Regular, perm, uid, gid);
+        let cases: [(Attr, i32, Result<()>); 6] = [
+            (file(0o400, 1000, 0), libc::R_OK, Ok(())),
+            // The owner's class counts even where others may more.
+            (file(0o077, 1000, 0), libc::R_OK, Err(Errno::EACCES)),
+            (file(0o040, 0, 27), libc::R_OK, Ok(())),
+            (file(0o004, 0, 100), libc::R_OK, Err(Errno::EACCES)),
+            (file(0o004, 0, 0), libc::R_OK, Ok(())),
+            (file(0o006, 0, 0), libc::X_OK, Err(Errno::EACCES)),
+        ];
+        for (attr, want, expected) in cases {
+            assert_eq!(check(&user, &attr, want), expected, "{attr:?} {want}");
+        }
+    }
+
+    #[test]
+    fn root_runs_only_what_somebody_may_run() {
+        let root = Credentials::of_user(0, 0, vec![]);
+        assert_eq!(check(&root, &attr(FileKind::Regular, 0, 5, 5), libc::R_OK | libc::W_OK), Ok(()));
+        let refused = check(&root, &attr(FileKind::Regular, 0o644, 5, 5), libc::X_OK);
+        assert_eq!(refused, Err(Errno::EACCES));
+        assert_eq!(check(&root, &attr(FileKind::Directory, 0, 5, 5), libc::X_OK), Ok(()));
+    }
+}

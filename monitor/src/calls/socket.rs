@@ -1,0 +1,61 @@
+//! AF_UNIX addresses: a path in a `struct sockaddr_un`.
+
+use super::Ctx;
+use super::name::host_words;
+use crate::namei::Place;
+use abi::{Errno, Result};
+use engine::{Answer, Arg, Rewrite};
+
+/// Bytes of `sun_path`.
+const PATH_BYTES: usize = 108;
+
+/// bind(2), connect(2).
+pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
+    let length = usize::try_from(ctx.arg(2) as u32).unwrap_or(0);
+    if !(3..=PATH_BYTES + 2).contains(&length) {
+        return Ok(Answer::Native);
+    }
+    let mut raw = vec![0; length];
+    if ctx.tracee.read(ctx.arg(1), &mut raw).is_err() {
+        return Ok(Answer::Native);
+    }
+    let family = u16::from_ne_bytes([raw[0], raw[1]]);
+    let path = raw[2..].split(|&b| b == 0).next().unwrap_or_default().to_vec();
+    if i32::from(family) != libc::AF_UNIX || path.is_empty() {
+        return Ok(Answer::Native);
+    }
+    let follow = ctx.row.name == "connect";
+    if ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &path, follow) {
+        return Ok(Answer::Native);
+    }
+    let mut walk = ctx.walker();
+    let (start, same) = ctx.base(&mut walk, None)?;
+    let found = walk.walk(start, &path, follow)?;
+    let is_absolute = path.first() == Some(&b'/');
+    let same = (same || is_absolute && walk.root.is_none()) && !walk.left_host;
+    match (&found.place, &found.parent) {
+        (Some(Place::Host(_)), _) | (None, Place::Host(_)) if same => Ok(Answer::Native),
+        (Some(Place::Host(_)), _) | (None, Place::Host(_)) => {
+            let words = host_words(&found).ok_or(Errno::EIO)?;
+            let mut bytes = family.to_ne_bytes().to_vec();
+            bytes.extend_from_slice(&words);
+            bytes.push(0);
+            if words.len() >= PATH_BYTES {
+                return Err(Errno::ENAMETOOLONG);
+            }
+            let length = bytes.len() as u64;
+            Ok(Answer::Rewrite(Box::new(Rewrite {
+                number: ctx.call.number,
+                args: vec![Arg::Value(ctx.arg(0)), Arg::Bytes(bytes), Arg::Value(length)],
+                comm: None,
+                on_error: None,
+                keep: Vec::new(),
+            })))
+        }
+        // A socket has to be the kernel's, and a virtual directory can't hold one.
+        (Some(_), _) if ctx.row.name == "bind" => Err(Errno::EADDRINUSE),
+        (Some(_), _) => Err(Errno::ECONNREFUSED),
+        (None, _) if ctx.row.name == "bind" => Err(Errno::EPERM),
+        (None, _) => Err(Errno::ENOENT),
+    }
+}

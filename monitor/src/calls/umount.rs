@@ -1,0 +1,106 @@
+//! umount2(2).
+
+use super::Ctx;
+use crate::monitor::Monitor;
+use crate::mounts::{Crossing, Mount};
+use crate::namei::Place;
+use crate::path;
+use crate::view::{PRESENT, View};
+use abi::{Errno, Result};
+use engine::Answer;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// umount2(2).
+pub(super) fn umount(ctx: &Ctx<'_>) -> Result<Answer> {
+    if ctx.m.mounts.snapshot().is_empty() {
+        return Ok(Answer::Native);
+    }
+    let named = ctx.named(0)?;
+    let led = ctx.lead(&named)?;
+    let at = led.found.view_path();
+    let view = ctx.proc.view();
+    let flags = ctx.int(1);
+    let mount = match ctx.m.mounts.snapshot().at(&view, PRESENT, &at) {
+        Some(Crossing::Mount(m)) => m,
+        Some(Crossing::SubDevice(m, 0)) => m,
+        Some(Crossing::SubDevice(..)) => return Err(Errno::EINVAL),
+        None => {
+            // libmount may name the source.
+            return match led.found.place {
+                Some(Place::Host(_)) | None => Ok(Answer::Native),
+                _ => Err(Errno::EINVAL),
+            };
+        }
+    };
+    if mount.view != view.id {
+        return Err(Errno::EPERM);
+    }
+    if mount.flags.permanent {
+        return Err(Errno::EPERM);
+    }
+    let lazy = flags & (libc::MNT_DETACH | libc::MNT_FORCE) != 0;
+    ctx.m.unmount(&view, &mount, lazy)?;
+    Ok(Answer::Return(Ok(0)))
+}
+
+impl Monitor {
+    /// Takes a mount away.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EBUSY` if a file is open, a directory is a working directory or root, or a mount lies on it; not
+    ///   with `lazy`.
+    /// - what the last flush says; the mount is gone all the same.
+    pub(crate) fn unmount(&self, view: &View, mount: &Arc<Mount>, lazy: bool) -> Result<()> {
+        if !lazy {
+            self.vfiles.sweep_all(self);
+            if self.is_busy(view, mount) {
+                return Err(Errno::EBUSY);
+            }
+        }
+        let synced = self.sync_mount(mount);
+        mount.detached.store(true, Ordering::Release);
+        self.mounts.remove(mount.id);
+        self.quick.clear();
+        if let Some(service) = &mount.service {
+            service.uses.fetch_sub(1, Ordering::AcqRel);
+            service.module.unmounted(&path::text(&mount.target));
+        }
+        synced
+    }
+
+    fn is_busy(&self, view: &View, mount: &Arc<Mount>) -> bool {
+        if !self.vfiles.of_mount(mount.id).is_empty() {
+            return true;
+        }
+        let is_here = |place: &Option<Place>| match place {
+            Some(Place::Virtual(v)) => v.mount.id == mount.id,
+            Some(p) => path::below(p.view_path(), &mount.target).is_some(),
+            None => false,
+        };
+        let used = self.tasks.processes().iter().any(|p| {
+            let dirs = p.directories();
+            is_here(&dirs.cwd) || is_here(&dirs.root)
+        });
+        // A mount of a later birth on it, or made from it.
+        used || self.mounts.snapshot().all().iter().any(|m| {
+            m.id != mount.id
+                && view.sees(m.view, m.born, PRESENT)
+                && m.born > mount.born
+                && (path::below(&m.target, &mount.target).is_some()
+                    || path::below(m.source.as_bytes(), &mount.target).is_some()
+                    || matches!(mount.content, crate::mounts::Content::Device { .. })
+                        && m.source.as_bytes().starts_with(&mount.target))
+        })
+    }
+
+    /// At the end of a view: everything is written back.
+    pub fn sync_all(&self) {
+        for mount in self.mounts.snapshot().all() {
+            if let Err(error) = self.sync_mount(mount) {
+                tracing::error!(target = %path::text(&mount.target), %error, "the last flush failed");
+            }
+        }
+    }
+}

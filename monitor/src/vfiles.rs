@@ -1,0 +1,605 @@
+//! Open virtual files, and the real descriptors that stand for them.
+//!
+//! One [`VFile`] stands for one inode: all its openers share one placeholder, so offsets, locks, maps and
+//! descriptors in flight are the kernel's business. Small files have their bytes in the placeholder from the
+//! start ("filled"): reading them is native. Large files and devices are served call by call, until somebody
+//! maps them. Writing always passes the monitor, which writes to the driver first.
+
+use crate::monitor::Monitor;
+use crate::mounts::{Content, Mount};
+use crate::namei::{DevicePlace, Place, VirtualPlace};
+use crate::path;
+use crate::placeholder::{self, Identity};
+use crate::statbuf::Info;
+use abi::dev::DevNum;
+use abi::fs::{Attr, Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, Timestamp};
+use abi::{Errno, Result};
+use engine::{Tid, Tracee};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use syscalls::GroupSet;
+
+/// Files up to this many bytes are read whole when they are opened.
+pub(crate) const FILLED_BYTES_MAX: u64 = 256 << 10;
+/// How many virtual files may be known before those that nobody holds are let go.
+const FILES_BEFORE_SWEEP: usize = 512;
+
+/// What a virtual file is.
+pub(crate) enum VKind {
+    /// A regular file of a driver.
+    File { mount: Arc<Mount>, ino: Ino },
+    /// A directory of a driver.
+    Directory(VirtualPlace),
+    /// A directory of the host under another name.
+    HostDirectory(Place),
+    /// A special file.
+    Device { mount: Arc<Mount>, number: u32 },
+    /// Anything opened with `O_PATH`, or a file that umproc shows.
+    Other(Place),
+}
+
+/// An open virtual file.
+pub(crate) struct VFile {
+    pub(crate) kind: VKind,
+    pub(crate) identity: Identity,
+    /// Canonical path in the view when it was opened.
+    pub(crate) view_path: Vec<u8>,
+    pub(crate) backing: File,
+    state: Mutex<State>,
+    /// Names of a host's directory, as of the last rewind.
+    pub(crate) listing: Mutex<Vec<(Vec<u8>, u64, u8)>>,
+    /// Young files are not swept: their descriptor may be on its way.
+    born: Instant,
+}
+
+/// What changes while it is open.
+#[derive(Default)]
+pub(crate) struct State {
+    reader: Option<Handle>,
+    writer: Option<Handle>,
+    /// The placeholder holds all bytes.
+    pub(crate) is_filled: bool,
+    /// Somebody may have written to the placeholder through a map.
+    pub(crate) is_mapped_shared: bool,
+}
+
+/// All open virtual files.
+#[derive(Default)]
+pub(crate) struct VFiles {
+    by_identity: RwLock<HashMap<Identity, Arc<VFile>>>,
+    by_inode: Mutex<HashMap<(u64, u64), Arc<VFile>>>,
+    next_sweep: AtomicUsize,
+    pub(crate) mapped: AtomicUsize,
+}
+
+impl VFile {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
+        match &self.kind {
+            VKind::File { mount, .. } => mount.tree().ok_or(Errno::EIO),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
+        match &self.kind {
+            VKind::File { mount, .. } | VKind::Device { mount, .. } => Some(mount),
+            VKind::Directory(v) => Some(&v.mount),
+            VKind::Other(Place::Virtual(v)) => Some(&v.mount),
+            VKind::Other(Place::Device(d)) => Some(&d.mount),
+            _ => None,
+        }
+    }
+
+    /// The driver's handle for reading or writing, opened when first needed.
+    pub(crate) fn handle(&self, state: &mut State, write: bool) -> Result<Handle> {
+        let VKind::File { ino, .. } = &self.kind else { return Err(Errno::EINVAL) };
+        let slot = if write { &mut state.writer } else { &mut state.reader };
+        if let Some(handle) = *slot {
+            return Ok(handle);
+        }
+        let flags =
+            if write { OpenFlags::READ | OpenFlags::WRITE } else { OpenFlags::READ };
+        match self.fs()?.open(Caller::default(), *ino, flags)? {
+            Opened::Handle(handle) => {
+                *slot = Some(handle);
+                Ok(handle)
+            }
+            Opened::Host(_) => Err(Errno::EIO),
+        }
+    }
+
+    /// Adopts a handle that `create` gave.
+    pub(crate) fn adopt_writer(&self, handle: Handle) {
+        self.state().writer = Some(handle);
+    }
+
+    /// Length in bytes.
+    pub(crate) fn size(&self) -> Result<u64> {
+        match &self.kind {
+            VKind::File { ino, .. } => Ok(self.fs()?.getattr(*ino)?.size_bytes),
+            VKind::Device { mount, number } => Ok(device_size(mount, *number)),
+            _ => Ok(0),
+        }
+    }
+
+    /// Reads from the driver or device at an offset.
+    pub(crate) fn read_at(&self, state: &mut State, buf: &mut [u8], offset: u64) -> Result<usize> {
+        match &self.kind {
+            VKind::File { .. } => {
+                let handle = self.handle(state, false)?;
+                self.fs()?.read(handle, buf, offset)
+            }
+            VKind::Device { mount, number } => {
+                let Content::Device { device, .. } = &mount.content else {
+                    return Err(Errno::EIO);
+                };
+                if device.kind() == abi::dev::DeviceKind::Char {
+                    return device.read(*number, buf, offset);
+                }
+                let block = device.block(*number)?;
+                let size = block.geometry().size_bytes;
+                let n = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let n = n.min(buf.len());
+                block.read_at(&mut buf[..n], offset)?;
+                Ok(n)
+            }
+            _ => Err(Errno::EISDIR),
+        }
+    }
+
+    /// Writes to the driver or device, then to the placeholder where that holds the bytes.
+    pub(crate) fn write_at(&self, state: &mut State, buf: &[u8], offset: u64) -> Result<usize> {
+        match &self.kind {
+            VKind::File { .. } => {
+                let handle = self.handle(state, true)?;
+                let n = self.fs()?.write(handle, buf, offset)?;
+                let end = offset + n as u64;
+                if state.is_filled {
+                    self.backing.write_all_at(&buf[..n], offset)?;
+                } else if end > self.backing.metadata()?.len() {
+                    self.backing.set_len(end)?;
+                }
+                Ok(n)
+            }
+            VKind::Device { mount, number } => {
+                let Content::Device { device, .. } = &mount.content else {
+                    return Err(Errno::EIO);
+                };
+                if device.kind() == abi::dev::DeviceKind::Char {
+                    return device.write(*number, buf, offset);
+                }
+                let block = device.block(*number)?;
+                let size = block.geometry().size_bytes;
+                let n = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let n = n.min(buf.len());
+                if n == 0 && !buf.is_empty() {
+                    return Err(Errno::ENOSPC);
+                }
+                block.write_at(&buf[..n], offset)?;
+                if state.is_filled {
+                    self.backing.write_all_at(&buf[..n], offset)?;
+                }
+                Ok(n)
+            }
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Copies all bytes into the placeholder, so that reads and maps of it are right.
+    pub(crate) fn fill(&self, state: &mut State) -> Result<()> {
+        if state.is_filled || !matches!(self.kind, VKind::File { .. } | VKind::Device { .. }) {
+            return Ok(());
+        }
+        let size = self.size()?;
+        self.backing.set_len(size)?;
+        let mut buf = vec![0; usize::try_from(size).unwrap_or(usize::MAX).clamp(1, 1 << 20)];
+        let mut offset = 0;
+        while offset < size {
+            let n = self.read_at(state, &mut buf, offset)?;
+            if n == 0 {
+                break;
+            }
+            // Holes stay holes: a sparse file must not fill the memory.
+            if buf[..n].iter().any(|&b| b != 0) {
+                self.backing.write_all_at(&buf[..n], offset)?;
+            }
+            offset += n as u64;
+        }
+        state.is_filled = true;
+        Ok(())
+    }
+
+    /// Writes back what was changed through a shared map.
+    pub(crate) fn flush_maps(&self) -> Result<()> {
+        let mut state = self.state();
+        if !state.is_mapped_shared || !state.is_filled {
+            return Ok(());
+        }
+        let size = self.size()?;
+        let mut ours = vec![0; 1 << 16];
+        let mut theirs = vec![0; 1 << 16];
+        let mut offset = 0;
+        while offset < size {
+            let want = usize::try_from(size - offset).unwrap_or(usize::MAX).min(ours.len());
+            let n = self.backing.read_at(&mut ours[..want], offset)?;
+            if n == 0 {
+                break;
+            }
+            let m = self.read_at(&mut state, &mut theirs[..n], offset)?;
+            if m != n || ours[..n] != theirs[..n] {
+                self.write_at(&mut state, &ours[..n], offset)?;
+            }
+            offset += n as u64;
+        }
+        Ok(())
+    }
+
+    /// After the driver changed bytes behind the placeholder's back (fallocate).
+    pub(crate) fn refresh(&self) -> Result<()> {
+        let mut state = self.state();
+        let was_filled = state.is_filled;
+        self.backing.set_len(0)?;
+        self.backing.set_len(self.size()?)?;
+        state.is_filled = false;
+        if was_filled { self.fill(&mut state) } else { Ok(()) }
+    }
+
+    /// After the driver changed the length: the placeholder follows.
+    pub(crate) fn resized(&self, size: u64) -> Result<()> {
+        let _state = self.state();
+        self.backing.set_len(size).map_err(Errno::from)
+    }
+
+    /// Attributes as the view shows them.
+    pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
+        match &self.kind {
+            VKind::File { mount, ino } => {
+                let attr = self.fs()?.getattr(*ino)?;
+                Ok(monitor.virtual_info(mount, attr))
+            }
+            VKind::Directory(v) => {
+                let fs = v.mount.tree().ok_or(Errno::EIO)?;
+                Ok(monitor.virtual_info(&v.mount, fs.getattr(v.attr.ino)?))
+            }
+            VKind::HostDirectory(place) | VKind::Other(place) => monitor.info_of(place),
+            VKind::Device { mount, number } => Ok(device_info(mount, *number)),
+        }
+    }
+}
+
+impl Drop for VFile {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let handles = [state.reader.take(), state.writer.take()];
+        if let VKind::File { mount, .. } = &self.kind
+            && let Some(fs) = mount.tree()
+        {
+            for handle in handles.into_iter().flatten() {
+                fs.release(handle);
+            }
+        }
+    }
+}
+
+/// Length of a sub-device in bytes.
+pub(crate) fn device_size(mount: &Mount, number: u32) -> u64 {
+    match &mount.content {
+        Content::Device { device, .. } => device
+            .subdevices()
+            .iter()
+            .find(|s| s.number == number)
+            .map_or(0, |s| s.size_bytes),
+        _ => 0,
+    }
+}
+
+/// Attributes of a special file of umdev.
+pub(crate) fn device_info(mount: &Mount, number: u32) -> Info {
+    let Content::Device { device, numbers, perm, uid, gid } = &mount.content else {
+        unreachable!("only devices are asked");
+    };
+    let kind = match device.kind() {
+        abi::dev::DeviceKind::Block => FileKind::BlockDevice,
+        abi::dev::DeviceKind::Char => FileKind::CharDevice,
+    };
+    let birth = Timestamp { seconds: monitor_start(), nanos: 0 };
+    let attr = Attr {
+        ino: Ino(mount.id << 16 | u64::from(number)),
+        kind,
+        perm: *perm,
+        nlink: 1,
+        uid: *uid,
+        gid: *gid,
+        rdev: DevNum { major: numbers.major, minor: numbers.minor + number },
+        size_bytes: 0,
+        blocks_512: 0,
+        block_size: 4096,
+        atime: birth,
+        mtime: birth,
+        ctime: birth,
+        btime: None,
+    };
+    Info { dev: mount.dev.to_raw(), attr, mount_id: mount.id }
+}
+
+/// Seconds since 1970 when the monitor looked first.
+fn monitor_start() -> i64 {
+    static START: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    *START.get_or_init(|| Timestamp::now().seconds)
+}
+
+/// A descriptor ready to be handed over, and what its holder must be trapped for.
+pub(crate) struct Prepared {
+    pub(crate) fd: OwnedFd,
+    pub(crate) groups: GroupSet,
+    pub(crate) file: Arc<VFile>,
+}
+
+impl VFiles {
+    fn insert(&self, file: Arc<VFile>, key: Option<(u64, u64)>) {
+        self.by_identity
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(file.identity, Arc::clone(&file));
+        if let Some(key) = key {
+            self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).insert(key, file);
+        }
+    }
+
+    fn make(kind: VKind, view_path: &[u8], backing: File, filled: bool) -> Result<Arc<VFile>> {
+        Ok(Arc::new(VFile {
+            kind,
+            identity: placeholder::identity(&backing)?,
+            view_path: view_path.to_vec(),
+            backing,
+            state: Mutex::new(State { is_filled: filled, ..State::default() }),
+            listing: Mutex::new(Vec::new()),
+            born: Instant::now(),
+        }))
+    }
+
+    /// The virtual file of a regular inode, made if nobody has it open.
+    pub(crate) fn regular(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+        let key = (place.mount.id, place.attr.ino.0);
+        if let Some(known) =
+            self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        {
+            return Ok(known);
+        }
+        let name = path::split(place.names.view()).map_or(&b"file"[..], |(_, n)| n);
+        let backing = placeholder::memfd(name)?;
+        backing.set_len(place.attr.size_bytes)?;
+        let kind = VKind::File { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), backing, place.attr.size_bytes == 0)?;
+        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        map.insert(key, Arc::clone(&file));
+        drop(map);
+        self.insert(Arc::clone(&file), None);
+        Ok(file)
+    }
+
+    /// A known open file of an inode.
+    pub(crate) fn of_inode(&self, mount: u64, ino: Ino) -> Option<Arc<VFile>> {
+        self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&(mount, ino.0)).cloned()
+    }
+
+    /// Opens a regular file; `flags` are those of open(2) after `O_TRUNC` was done.
+    pub(crate) fn open_regular(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
+        let file = self.regular(place)?;
+        let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let mut groups = GroupSet::STAT;
+        {
+            let mut state = file.state();
+            if write {
+                file.handle(&mut state, true)?;
+                groups |= GroupSet::WRITE;
+            }
+            if !state.is_filled && place.attr.size_bytes <= FILLED_BYTES_MAX {
+                file.fill(&mut state)?;
+            }
+            if !state.is_filled {
+                file.handle(&mut state, false)?;
+                groups |= GroupSet::READ;
+            }
+        }
+        self.hand_out(file, flags, groups)
+    }
+
+    /// Opens a directory of a driver.
+    pub(crate) fn open_directory(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
+        let file = Self::make(
+            VKind::Directory(place.clone()),
+            place.names.view(),
+            placeholder::directory()?,
+            false,
+        )?;
+        self.insert(Arc::clone(&file), None);
+        self.hand_out(file, flags, GroupSet::STAT)
+    }
+
+    /// Opens a directory of the host under another name.
+    pub(crate) fn open_host_directory(&self, place: &Place, flags: i32) -> Result<Prepared> {
+        let file = Self::make(
+            VKind::HostDirectory(place.clone()),
+            place.view_path(),
+            placeholder::directory()?,
+            false,
+        )?;
+        self.insert(Arc::clone(&file), None);
+        self.hand_out(file, flags, GroupSet::STAT)
+    }
+
+    /// Opens a special file of umdev.
+    pub(crate) fn open_device(&self, place: &DevicePlace, flags: i32) -> Result<Prepared> {
+        let key = (place.mount.id, u64::from(place.number));
+        let known = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let file = match known {
+            Some(file) => file,
+            None => {
+                let name = path::split(place.names.view()).map_or(&b"device"[..], |(_, n)| n);
+                let backing = placeholder::memfd(name)?;
+                backing.set_len(device_size(&place.mount, place.number))?;
+                let kind =
+                    VKind::Device { mount: Arc::clone(&place.mount), number: place.number };
+                let file = Self::make(kind, place.names.view(), backing, false)?;
+                self.insert(Arc::clone(&file), Some(key));
+                file
+            }
+        };
+        let groups = GroupSet::STAT | GroupSet::READ | GroupSet::WRITE | GroupSet::IOCTL;
+        self.hand_out(file, flags, groups)
+    }
+
+    /// A descriptor with `O_PATH`, or one for content that is there whole.
+    pub(crate) fn open_other(&self, place: &Place, content: Option<&[u8]>, flags: i32) -> Result<Prepared> {
+        let backing = if place.is_directory() {
+            placeholder::directory()?
+        } else {
+            placeholder::memfd(path::split(place.view_path()).map_or(&b"file"[..], |(_, n)| n))?
+        };
+        if let Some(bytes) = content {
+            backing.write_all_at(bytes, 0)?;
+        }
+        let file = Self::make(VKind::Other(place.clone()), place.view_path(), backing, true)?;
+        self.insert(Arc::clone(&file), None);
+        self.hand_out(file, flags, GroupSet::STAT)
+    }
+
+    fn hand_out(&self, file: Arc<VFile>, flags: i32, groups: GroupSet) -> Result<Prepared> {
+        let keep = libc::O_ACCMODE
+            | libc::O_APPEND
+            | libc::O_NONBLOCK
+            | libc::O_PATH
+            | libc::O_SYNC
+            | libc::O_DSYNC
+            | if file.backing.metadata()?.is_dir() { libc::O_DIRECTORY } else { 0 };
+        let fd = placeholder::reopen(&file.backing, flags & keep)?;
+        Ok(Prepared { fd, groups, file })
+    }
+
+    /// The virtual file behind an open file of ours.
+    pub(crate) fn of(&self, fd: impl AsFd) -> Option<Arc<VFile>> {
+        let identity = placeholder::identity(fd).ok()?;
+        self.by_identity.read().unwrap_or_else(PoisonError::into_inner).get(&identity).cloned()
+    }
+
+    /// The virtual file of this identity.
+    pub(crate) fn by_stat(&self, s: &nix::sys::stat::FileStat) -> Option<Arc<VFile>> {
+        let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
+        map.get(&(s.st_dev, s.st_ino)).cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_identity.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The virtual file behind a tracee's descriptor, with our own descriptor of the same open file.
+    ///
+    /// # Errors
+    /// - `EBADF` if the descriptor is not open.
+    pub(crate) fn of_tracee(
+        &self,
+        tracee: &dyn Tracee,
+        fd: i32,
+    ) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        let own = tracee.descriptor(fd)?;
+        Ok(self.of(&own).map(|file| (file, own)))
+    }
+
+    /// Whether descriptor `fd` of a task is, or may be, virtual.
+    pub(crate) fn may_be_virtual(&self, monitor: &Monitor, tid: i32, fd: i32) -> bool {
+        match monitor.engine().descriptor(Tid(tid), fd) {
+            Ok(own) => self.of(&own).is_some(),
+            Err(_) => false,
+        }
+    }
+
+    /// Every open file of a mount.
+    pub(crate) fn of_mount(&self, id: u64) -> Vec<Arc<VFile>> {
+        let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
+        map.values().filter(|f| f.mount().is_some_and(|m| m.id == id)).cloned().collect()
+    }
+
+    /// All that may have been written through a shared map.
+    pub(crate) fn all(&self) -> Vec<Arc<VFile>> {
+        let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
+        map.values().cloned().collect()
+    }
+
+    /// As [`sweep`](Self::sweep), young files as well: for umount.
+    pub(crate) fn sweep_all(&self, monitor: &Monitor) {
+        self.sweep_if(monitor, |_| true);
+    }
+
+    /// Sweeps the files of one mount, but for one that is in use.
+    pub(crate) fn sweep_mount(&self, monitor: &Monitor, id: u64, except: &Arc<VFile>) {
+        self.sweep_if(monitor, |f| {
+            f.identity != except.identity && f.mount().is_some_and(|m| m.id == id)
+        });
+    }
+
+    /// Lets go of the files that no process holds any more. Called when many are known, and by umount.
+    pub(crate) fn sweep(&self, monitor: &Monitor) {
+        let count = self.by_identity.read().unwrap_or_else(PoisonError::into_inner).len();
+        let limit = self.next_sweep.load(Ordering::Relaxed).max(FILES_BEFORE_SWEEP);
+        if count < limit {
+            return;
+        }
+        self.sweep_if(monitor, |f| f.born.elapsed() > Duration::from_secs(1));
+    }
+
+    fn sweep_if(&self, monitor: &Monitor, may_go: impl Fn(&VFile) -> bool) {
+        let held = held_identities(monitor);
+        let mut gone = Vec::new();
+        {
+            let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
+            map.retain(|identity, file| {
+                let keep = !may_go(file)
+                    || held.contains(identity)
+                    || engine::descriptor::is_open_elsewhere(file.backing.as_fd());
+                if !keep {
+                    gone.push(Arc::clone(file));
+                }
+                keep
+            });
+            self.next_sweep.store(map.len() * 2, Ordering::Relaxed);
+        }
+        let mut inodes = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        inodes.retain(|_, file| !gone.iter().any(|g| g.identity == file.identity));
+        drop(inodes);
+        for file in gone {
+            if let Err(error) = file.flush_maps() {
+                tracing::error!(path = %path::text(&file.view_path), %error, "mapped pages were not written back");
+            }
+        }
+    }
+}
+
+/// The placeholders that some process of the views has open.
+fn held_identities(monitor: &Monitor) -> std::collections::HashSet<Identity> {
+    let mut held = std::collections::HashSet::new();
+    for tgid in monitor.engine().tgids() {
+        let Ok(entries) = std::fs::read_dir(format!("/proc/{tgid}/fd")) else { continue };
+        for entry in entries.flatten() {
+            if let Ok(s) = nix::sys::stat::stat(&entry.path()) {
+                held.insert((s.st_dev, s.st_ino));
+            }
+        }
+    }
+    held
+}
