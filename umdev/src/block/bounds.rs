@@ -79,6 +79,9 @@ mod tests {
         assert_eq!(check_discard(&disk, &(0..20)), Err(Errno::EROFS));
         let disk = Geometry { read_only: false, ..disk };
         assert_eq!(check_discard(&disk, &(0..11)), Err(Errno::EINVAL));
-        assert_eq!(check_discard(&disk, &core::ops::Range { start: 3, end: 2 }), Err(Errno::EINVAL));
+        assert_eq!(
+            check_discard(&disk, &core::ops::Range { start: 3, end: 2 }),
+            Err(Errno::EINVAL)
+        );
     }
 }

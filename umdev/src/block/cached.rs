@@ -148,7 +148,9 @@ impl<D: BlockDevice> Cached<D> {
             lens.push(len);
         }
         let mut bytes = vec![0u8; lens.iter().fold(0usize, |a, b| a.saturating_add(*b))];
-        self.below.read_at(&mut bytes, self.block_range(first).start).map_err(bounds::from_below)?;
+        self.below
+            .read_at(&mut bytes, self.block_range(first).start)
+            .map_err(bounds::from_below)?;
         let mut rest = bytes.as_slice();
         for (number, len) in (first..).zip(lens) {
             let (block, tail) = rest.split_at_checked(len).ok_or(Errno::EIO)?;

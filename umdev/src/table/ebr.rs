@@ -28,7 +28,8 @@ impl<'a> Chain<'a> {
     ///
     /// A broken chain ends the walk and is told in [`Table::left_out`]; what was found before stays.
     pub(crate) fn follow(&mut self, table: &mut Table, first: u64, sectors: u64) {
-        let mut link = Link { extended_first: first, extended_sectors: sectors, at: first, sectors };
+        let mut link =
+            Link { extended_first: first, extended_sectors: sectors, at: first, sectors };
         let mut empty_links = 0u32;
         loop {
             if !self.visited.insert(link.at) {

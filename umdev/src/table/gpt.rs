@@ -197,9 +197,8 @@ fn push_entry(table: &mut Table, number: u32, entry: &[u8], disk_last: u64) {
     };
     let units = entry.get(56..128).unwrap_or_default().chunks_exact(2);
     let units = units.map(|u| u16::from_le_bytes(field(u, 0))).take_while(|u| *u != 0);
-    let name = char::decode_utf16(units)
-        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let name =
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
     let kind = Kind::Gpt {
         type_guid: Guid(field(entry, 0)),
         guid: Guid(field(entry, 16)),

@@ -101,9 +101,7 @@ impl RawEntry {
 
 /// Reads the first 512 bytes of sector `lba`.
 pub(crate) fn read_sector(device: &dyn BlockDevice, lba: u64) -> Result<[u8; 512], Errno> {
-    let offset = lba
-        .checked_mul(u64::from(device.geometry().block_size))
-        .ok_or(Errno::EINVAL)?;
+    let offset = lba.checked_mul(u64::from(device.geometry().block_size)).ok_or(Errno::EINVAL)?;
     let mut sector = [0u8; 512];
     device.read_at(&mut sector, offset)?;
     Ok(sector)

@@ -53,7 +53,10 @@ fn the_cache_stays_within_its_bound() {
     assert!(cached.held().0 <= 8);
     cached.write_at(&buf, 1000).unwrap();
     assert!(cached.held().0 <= 8);
-    assert!(Cached::new(Ramdisk::new(512).unwrap(), CacheShape { block_bytes: 500, ..shape(1, 0) }).is_err());
+    assert!(
+        Cached::new(Ramdisk::new(512).unwrap(), CacheShape { block_bytes: 500, ..shape(1, 0) })
+            .is_err()
+    );
 }
 
 #[test]
