@@ -1,7 +1,7 @@
 //! The module itself: from `mount -t umdevTYPE` to a device.
 
 use crate::node::NodeOptions;
-use crate::types::{DiskImage, NullType, RamdiskType};
+use crate::types::{DiskImage, NbdType, NullType, RamdiskType};
 use abi::Errno;
 use abi::dev::{DeviceSource, DeviceType};
 use abi::host::Host;
@@ -17,7 +17,8 @@ impl Umdev {
     /// The module with all its submodules.
     #[must_use]
     pub fn new() -> Self {
-        let mut types: Vec<Arc<dyn DeviceType>> = vec![Arc::new(RamdiskType), Arc::new(NullType)];
+        let mut types: Vec<Arc<dyn DeviceType>> =
+            vec![Arc::new(RamdiskType), Arc::new(NbdType), Arc::new(NullType)];
         for image in DiskImage::both() {
             types.push(Arc::new(image));
         }

@@ -23,7 +23,7 @@ pub use read_only::ReadOnly;
 pub use traced::{Counts, Traced};
 pub use volatile::Volatile;
 
-pub(crate) use bounds::{from_below, write_zeroes};
+pub(crate) use bounds::{check_discard, check_transfer, check_write, from_below, write_zeroes};
 
 use abi::{Errno, Result};
 

@@ -1,10 +1,13 @@
 //! The submodules, one file each.
 
 mod disk_image;
+mod layers;
+mod nbd;
 mod null;
 mod ramdisk;
 
 pub use disk_image::DiskImage;
+pub use nbd::NbdType;
 pub use null::NullType;
 pub use ramdisk::RamdiskType;
 

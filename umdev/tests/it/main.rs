@@ -9,5 +9,6 @@ mod loopdev;
 mod memory;
 mod model;
 mod module;
+mod nbd;
 mod table;
 mod tools;
