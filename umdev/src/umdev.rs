@@ -70,8 +70,10 @@ impl Module for Umdev {
             request.options.add_flag("ro");
         }
         let source = if device_type.needs_image() {
+            // A snapshot keeps its changes elsewhere, so an image that may not be written will do.
+            let snapshot = request.options.clone().take_flag("snapshot");
             let image = host
-                .open_device(&request.source, read_only)
+                .open_device(&request.source, read_only || snapshot)
                 .map_err(|errno| MountError::new(errno, format!("{}: {errno}", request.source)))?;
             DeviceSource::Image(image)
         } else {

@@ -11,4 +11,5 @@ mod model;
 mod module;
 mod nbd;
 mod table;
+mod threads;
 mod tools;

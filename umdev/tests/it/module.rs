@@ -104,7 +104,8 @@ fn ro_reaches_the_image() {
 fn a_snapshot_leaves_the_image_alone() {
     let ram = image();
     let host = Arc::new(OneImage(ram.clone(), Mutex::default()));
-    let device = mount_on(host, "umdevmbr", "disk.img", "snapshot,cache=64K").unwrap();
+    let device = mount_on(host.clone(), "umdevmbr", "disk.img", "snapshot,cache=64K").unwrap();
+    assert_eq!(*host.1.lock().unwrap(), Some(true));
     device.block(1).unwrap().write_at(b"gone", 0).unwrap();
     device.flush().unwrap();
     let mut buf = [1u8; 4];

@@ -110,6 +110,8 @@ fn an_unknown_export_is_enoent() {
     let error = server.connect("other").err().unwrap();
     assert_eq!(error.to_errno(), Errno::ENOENT);
     assert!(matches!(error, NbdError::Refused { .. }));
+    // The server stays until a client has been served.
+    drop(server.connect("disk").unwrap());
     let gone = NbdUri::parse("nbd+unix:///x?socket=/nowhere/socket").unwrap();
     assert_eq!(NbdDevice::connect(&gone).err().unwrap().to_errno(), Errno::ENOENT);
 }
