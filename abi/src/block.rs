@@ -2,6 +2,7 @@
 
 use crate::{Errno, Result};
 use core::ops::Range;
+use std::os::fd::BorrowedFd;
 
 /// The shape of a [`BlockDevice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,14 @@ pub trait BlockDevice: Send + Sync {
         let _ = range;
         Err(Errno::EOPNOTSUPP)
     }
+
+    /// Lends the host's file whose bytes from 0 to the end are this device's, so that it can be handed to a
+    /// process and read, written and mapped with no further interception; `None` (the default) where a
+    /// layer has a hand in the transfers. The descriptor is open for writing only if the geometry is not
+    /// `read_only`; who hands it out for reading alone must reopen it so.
+    fn host_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl<D: BlockDevice + ?Sized> BlockDevice for std::sync::Arc<D> {
@@ -78,5 +87,8 @@ impl<D: BlockDevice + ?Sized> BlockDevice for std::sync::Arc<D> {
     }
     fn discard(&self, range: Range<u64>) -> Result<()> {
         (**self).discard(range)
+    }
+    fn host_descriptor(&self) -> Option<BorrowedFd<'_>> {
+        (**self).host_descriptor()
     }
 }

@@ -46,6 +46,11 @@ impl Options {
         });
     }
 
+    /// Adds `key` without value, as if it had been written last: how `MS_RDONLY` becomes `ro` for a submodule.
+    pub fn add_flag(&mut self, key: &str) {
+        self.entries.push((key.to_owned(), None));
+    }
+
     /// Takes every `key` without value; true if there was one.
     pub fn take_flag(&mut self, key: &str) -> bool {
         let before = self.entries.len();
@@ -144,6 +149,8 @@ mod tests {
         let mut o = Options::parse("ro,except=/tmp,except=/var,uid=0x10,size=4K,odd\\,key=1");
         assert!(o.take_flag("ro"));
         assert!(!o.take_flag("ro"));
+        o.add_flag("ro");
+        assert!(o.take_flag("ro"));
         assert_eq!(o.take_all("except"), ["/tmp", "/var"]);
         assert_eq!(o.take_number("uid").unwrap(), Some(16));
         assert_eq!(o.take_size("size").unwrap(), Some(4096));
