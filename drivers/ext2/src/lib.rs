@@ -1,3 +1,59 @@
-//! Contract crate: see docs/architecture.md.
+//! ext2, ext3 and ext4 as a [`FileSystem`](abi::fs::FileSystem) over any
+//! [`BlockDevice`](abi::block::BlockDevice).
+//!
+//! The way of a call through the crate:
+//!
+//! ```text
+//! fs (the contract) -> dir, htree, xattr, read (what it means) -> map: extent | pointers (where it lies)
+//!   -> volume: transaction, cache, overlay (metadata blocks) -> device
+//! ```
+//!
+//! - [`Ext2Type`] is the type to register: `umfuseext2`, `umfuseext3`, `umfuseext4`.
+//! - `superblock`, `group`, `inode`: validated values; `le` reads and writes the fields of the raw bytes.
+//! - `seal`: the checksum of each kind of block, checked when it comes in, put on when it goes out.
+//! - `journal`: the log of ext3 and ext4, read (`scan`) and written (`writer`).
+//!
+//! Locks, in order: the volume's (shared by readers, alone for a change), the table of open files, a shard of
+//! the cache. File data is not cached here: the device below decides.
+//!
+//! Deliberately absent: permission checks, paths, threads. References: the kernel's
+//! `Documentation/filesystems/ext4/`, and ext4(5).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )
+)]
+
+mod acl;
+mod cache;
+mod csum;
+mod dir;
+mod dirhash;
+mod error;
+mod extent;
+mod features;
+mod fs;
+mod group;
+mod handles;
+mod htree;
+mod inline;
+mod inode;
+mod journal;
+mod le;
+mod map;
+mod mount;
+mod pointers;
+mod read;
+mod seal;
+mod superblock;
+mod tx;
+mod volume;
+mod xattr;
+
+pub use error::{Corrupt, Error, Summed, Unsupported};
+pub use mount::Ext2Type;

@@ -1,0 +1,145 @@
+//! From a device to a file system: the superblock, the features, the journal, the options.
+
+use crate::error::{Corrupt, Error, Result, Unsupported};
+use crate::features::{Compat, Incompat};
+use crate::fs::Ext2;
+use crate::inode::ROOT_INO;
+use crate::journal::scan::{Recovered, recover};
+use crate::journal::{JournalSuper, LogMap};
+use crate::superblock::{SUPER_BYTES, SUPER_OFFSET, Super};
+use crate::volume::Volume;
+use abi::Errno;
+use abi::block::BlockDevice;
+use abi::fs::{FileSystem, FileSystemType, FsSource};
+use abi::module::MountError;
+use abi::options::Options;
+use std::sync::Arc;
+
+/// The type `umfuseext2`: ext2, ext3 and ext4 on any block device.
+///
+/// Options: `sb=N` takes the superblock at `N` KiB, as in ext4(5), read-only; `noload` ignores the journal,
+/// read-only; `noatime` never moves access times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ext2Type;
+
+/// What the options say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choices {
+    pub(crate) super_kib: Option<u64>,
+    pub(crate) noload: bool,
+    pub(crate) noatime: bool,
+}
+
+impl FileSystemType for Ext2Type {
+    fn name(&self) -> &'static str {
+        "umfuseext2"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["umfuseext3", "umfuseext4"]
+    }
+
+    fn needs_device(&self) -> bool {
+        true
+    }
+
+    fn mount(
+        &self,
+        source: FsSource,
+        read_only: bool,
+        options: &mut Options,
+    ) -> core::result::Result<Arc<dyn FileSystem>, MountError> {
+        let FsSource::Device(device) = source else {
+            return Err(MountError::new(Errno::EINVAL, "the source must be an image or a device"));
+        };
+        let choices = Choices {
+            super_kib: options.take_number("sb")?,
+            noload: options.take_flag("noload") | options.take_flag("norecovery"),
+            noatime: options.take_flag("noatime"),
+        };
+        let volume = open(device, read_only, choices)?;
+        Ok(Arc::new(Ext2::new(volume, choices.noatime)))
+    }
+}
+
+/// Opens a volume.
+fn open(
+    device: Arc<dyn BlockDevice>,
+    read_only: bool,
+    choices: Choices,
+) -> core::result::Result<Volume, MountError> {
+    let mut volume = Volume::new(Arc::clone(&device), read_super(&*device, choices)?);
+    if !read_only {
+        return Err(MountError::new(Errno::EROFS, "writing is not there"));
+    }
+    if volume.sb.incompat.contains(Incompat::RECOVER) && !choices.noload {
+        let (js, map) = read_journal(&volume)?;
+        let Recovered { overlay, transactions, .. } = recover(&volume, js, &map)?;
+        tracing::info!(target: "ext2", "{transactions} transactions of the journal shown, not written");
+        volume.overlay = overlay;
+        // The superblock and whatever was read of it may have a younger copy in the log.
+        let sb = reread_super(&volume, choices)?;
+        let overlay = core::mem::take(&mut volume.overlay);
+        volume = Volume::new(device, sb);
+        volume.overlay = overlay;
+    }
+    check_root(&volume)?;
+    Ok(volume)
+}
+
+/// The root must be a directory that can be read.
+pub(crate) fn check_root(volume: &Volume) -> Result<()> {
+    for group in 0..volume.sb.groups.min(1) {
+        volume.group(group)?;
+    }
+    let root = match volume.inode_any(ROOT_INO) {
+        Err(Error::Answer(_)) => return Err(Corrupt::FreeInode { ino: ROOT_INO }.into()),
+        other => other?,
+    };
+    if !root.is_dir() {
+        let mode = crate::le::low16(root.kind.to_mode_bits());
+        return Err(Corrupt::Mode { ino: ROOT_INO, mode }.into());
+    }
+    Ok(())
+}
+
+fn super_at(choices: Choices) -> u64 {
+    choices.super_kib.filter(|&kib| kib > 1).map_or(SUPER_OFFSET, |kib| kib.saturating_mul(1024))
+}
+
+fn read_super(device: &dyn BlockDevice, choices: Choices) -> Result<Super> {
+    let at = super_at(choices);
+    let size = device.geometry().size_bytes;
+    let mut raw = vec![0; SUPER_BYTES];
+    if at.checked_add(1024).is_none_or(|end| end > size) {
+        return Err(Error::Unsupported(Unsupported::Magic(0)));
+    }
+    device.read_at(&mut raw, at).map_err(Error::Io)?;
+    Super::parse(&raw, at, size)
+}
+
+/// Reads the superblock again, through the overlay.
+fn reread_super(volume: &Volume, choices: Choices) -> Result<Super> {
+    let at = super_at(choices);
+    let mut bytes = vec![0; volume.sb.block_bytes()];
+    volume.read_block(volume.sb.block_of(at), &mut bytes)?;
+    let raw = crate::le::bytes_at(&bytes, volume.sb.within(at), SUPER_BYTES);
+    Super::parse(raw, at, volume.device.geometry().size_bytes)
+}
+
+/// Finds the journal and reads its superblock.
+pub(crate) fn read_journal(volume: &Volume) -> Result<(JournalSuper, LogMap)> {
+    let ino = volume.sb.journal_ino;
+    if !volume.sb.compat.contains(Compat::HAS_JOURNAL) || ino == 0 {
+        return Err(Error::Unsupported(Unsupported::ExternalJournal));
+    }
+    let inode = match volume.inode_any(ino) {
+        Err(Error::Answer(_)) => return Err(Corrupt::FreeInode { ino }.into()),
+        other => other?,
+    };
+    let map = LogMap::read(volume, &inode)?;
+    let mut bytes = vec![0; volume.sb.block_bytes()];
+    volume.read_block(map.block(0)?, &mut bytes)?;
+    let blocks = volume.sb.block_of(inode.size);
+    Ok((JournalSuper::parse(&bytes, volume.sb.block_size(), blocks)?, map))
+}

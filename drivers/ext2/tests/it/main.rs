@@ -1,0 +1,7 @@
+//! Tests of the driver through its public API.
+
+mod device;
+mod hostile;
+mod manifest;
+mod tree;
+mod xattrs;
