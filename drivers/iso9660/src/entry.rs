@@ -29,10 +29,7 @@ impl Entry {
     /// # Errors
     /// - those of [`RecordWalk::next`] and [`RockRidge::read`].
     /// - [`Corrupt::Sections`] if a file with many sections has no last one.
-    pub(crate) fn next(
-        volume: &Volume,
-        walk: &mut RecordWalk<'_>,
-    ) -> Result<Option<Self>, Error> {
+    pub(crate) fn next(volume: &Volume, walk: &mut RecordWalk<'_>) -> Result<Option<Self>, Error> {
         while let Some(raw) = walk.next()? {
             if !raw.record().is_dot() {
                 return Self::begin(volume, walk, raw).map(Some);

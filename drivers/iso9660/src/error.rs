@@ -136,7 +136,9 @@ pub enum Unsupported {
         position: u64,
     },
     /// `ZF` with an algorithm or a block size that is not zisofs' or zisofs2's.
-    #[error("compressed file at byte {position}: algorithm {algorithm:?}, blocks of 2^{log2_block}")]
+    #[error(
+        "compressed file at byte {position}: algorithm {algorithm:?}, blocks of 2^{log2_block}"
+    )]
     Compression {
         /// The record.
         position: u64,

@@ -45,12 +45,10 @@ impl FileSystemType for Iso9660Type {
                 "iso9660: the format can't be written: mount it with -o ro",
             ));
         }
-        let volume = session::open(&device, &options).map_err(|error| {
-            MountError::new(error.settle("mount"), format!("iso9660: {error}"))
-        })?;
-        let filesystem = Iso9660::open(volume).map_err(|error| {
-            MountError::new(error.settle("mount"), format!("iso9660: {error}"))
-        })?;
+        let volume = session::open(&device, &options)
+            .map_err(|error| MountError::new(error.settle("mount"), format!("iso9660: {error}")))?;
+        let filesystem = Iso9660::open(volume)
+            .map_err(|error| MountError::new(error.settle("mount"), format!("iso9660: {error}")))?;
         Ok(Arc::new(filesystem))
     }
 }

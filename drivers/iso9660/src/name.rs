@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn joliet_names_become_utf_8() {
-        let name: Vec<u8> = "\u{e9}\u{1f600}/x;1".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let name: Vec<u8> =
+            "\u{e9}\u{1f600}/x;1".encode_utf16().flat_map(u16::to_be_bytes).collect();
         assert_eq!(joliet(&name), "\u{e9}\u{1f600}.x".as_bytes());
         assert_eq!(joliet(&[0xd8, 0x3d, 0, b'a']), "\u{fffd}a".as_bytes());
     }

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_by_name() {
-        for text in ["map=x", "check=x", "block=4096", "mode=999", "dmode=10000", "uid=4294967296"] {
+        for text in ["map=x", "check=x", "block=4096", "mode=999", "dmode=10000", "uid=4294967296"]
+        {
             let refusal = MountOptions::take(&mut Options::parse(text)).unwrap_err();
             assert!(refusal.message.contains(text), "{}", refusal.message);
         }

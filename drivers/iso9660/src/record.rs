@@ -85,7 +85,8 @@ impl RawDirectoryRecord {
         let corrupt = Corrupt::Record { position, length };
         let source = bytes.get(..usize::from(length)).ok_or(corrupt)?;
         let name_length = byte(source, 32);
-        if length < RECORD_BYTES_MIN || name_length == 0 || name_length > length.saturating_sub(33) {
+        if length < RECORD_BYTES_MIN || name_length == 0 || name_length > length.saturating_sub(33)
+        {
             return Err(corrupt);
         }
         let mut copy = [0; 255];

@@ -80,11 +80,8 @@ impl RockRidge {
     pub(crate) fn read(volume: &Volume, record: &DirectoryRecord<'_>) -> Result<Self, Error> {
         let mut rock = Self::default();
         let NameSource::Rock(skip) = volume.names else { return Ok(rock) };
-        let skip_bytes = if record.position == volume.root_start() {
-            skip.root_bytes
-        } else {
-            skip.other_bytes
-        };
+        let skip_bytes =
+            if record.position == volume.root_start() { skip.root_bytes } else { skip.other_bytes };
         let area = record.system_use.get(usize::from(skip_bytes)..).unwrap_or_default();
         susp::walk(volume, record.position, area, &mut |entry| rock.take(entry))?;
         Ok(rock)
@@ -192,8 +189,11 @@ impl Times {
             let end = at.saturating_add(date_bytes);
             entry.need(end)?;
             let bytes = slice(entry.data, at, date_bytes);
-            let time =
-                Some(if date_bytes == 7 { date::from_short(bytes) } else { date::from_long(bytes) });
+            let time = Some(if date_bytes == 7 {
+                date::from_short(bytes)
+            } else {
+                date::from_long(bytes)
+            });
             match bit {
                 0 => self.creation = time,
                 1 => self.modify = time,
@@ -238,14 +238,14 @@ impl LinkTarget {
         const PARENT: u8 = 1 << 2;
         const ROOT: u8 = 1 << 3;
         const VOLUME_ROOT: u8 = 1 << 4;
+        if self.needs_separator {
+            self.bytes.push(b'/');
+        }
         if flags & (ROOT | VOLUME_ROOT) != 0 {
-            self.bytes.clear();
+            // Writers use it for an empty component too: behind others it is one more slash.
             self.bytes.push(b'/');
             self.needs_separator = false;
             return;
-        }
-        if self.needs_separator {
-            self.bytes.push(b'/');
         }
         self.bytes.extend_from_slice(match flags & (CURRENT | PARENT) {
             0 => text,

@@ -47,10 +47,7 @@ struct Set {
 /// - [`Unsupported::HighSierra`](crate::Unsupported::HighSierra) and `BlockSize`.
 /// - [`Corrupt`](crate::Corrupt) if the root directory is.
 /// - `EIO` from the device.
-pub(crate) fn open(
-    device: &Arc<dyn BlockDevice>,
-    options: &MountOptions,
-) -> Result<Volume, Error> {
+pub(crate) fn open(device: &Arc<dyn BlockDevice>, options: &MountOptions) -> Result<Volume, Error> {
     let set = match (options.session_sector, options.session) {
         (Some(start), _) => read_set(&**device, start)?,
         (None, None) => last_from(device, read_set(&**device, 0)?, SESSIONS_MAX)?.1,
@@ -105,11 +102,7 @@ fn first_session(device: &Arc<dyn BlockDevice>) -> Result<Set, Error> {
 }
 
 /// Follows at most `steps` sessions from `first`; returns how many there were, and the last one.
-fn last_from(
-    device: &Arc<dyn BlockDevice>,
-    first: Set,
-    steps: u32,
-) -> Result<(u32, Set), Error> {
+fn last_from(device: &Arc<dyn BlockDevice>, first: Set, steps: u32) -> Result<(u32, Set), Error> {
     let mut set = first;
     for step in 0..steps.min(SESSIONS_MAX) {
         match next_session(device, &set)? {

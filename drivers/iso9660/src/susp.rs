@@ -161,7 +161,9 @@ fn may_begin_an_entry(bytes: &[u8]) -> bool {
     let is_letter = |c: &u8| c.is_ascii_uppercase() || c.is_ascii_digit();
     match bytes {
         [0, 0, ..] => true,
-        [a, b, length, _, ..] => is_letter(a) && is_letter(b) && usize::from(*length) <= bytes.len(),
+        [a, b, length, _, ..] => {
+            is_letter(a) && is_letter(b) && usize::from(*length) <= bytes.len()
+        }
         _ => true,
     }
 }

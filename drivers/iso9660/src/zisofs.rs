@@ -3,7 +3,7 @@
 //! | version | magic | length | header length / 4 | log2 of the block size | pointers |
 //! |---|---|---|---|---|---|
 //! | 1 | `37 E4 53 96 C9 DB D6 07` | 32 bits at 8 | at 12 | at 13 | 32 bits |
-//! | 2 | `EF 22 55 A1 BC 1B 95 A0` | 64 bits at 12 | at 9 | at 10 | 64 bits |
+//! | 2 | `EF 22 55 A1 BC 1B 95 A0` | 64 bits at 12 | at 9 | at 11 | 64 bits |
 //!
 //! Behind the header are the offsets of all blocks and of the end; a block is a zlib stream, an empty one is
 //! zeroes. So any block can be read by itself.
@@ -61,7 +61,7 @@ impl CompressedFile {
                 Some((byte(&header, 12), byte(&header, 13), u64::from(le32(&header, 8))))
             }
             Version::Two if slice(&header, 0, 8) == b"\xef\x22\x55\xa1\xbc\x1b\x95\xa0" => {
-                Some((byte(&header, 9), byte(&header, 10), le64(&header, 12)))
+                Some((byte(&header, 9), byte(&header, 11), le64(&header, 12)))
             }
             _ => None,
         };

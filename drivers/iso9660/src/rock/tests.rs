@@ -60,10 +60,7 @@ fn link(entries: &[&[u8]]) -> Result<Vec<u8>, Corrupt> {
 #[test]
 fn link_components_become_a_path() {
     // Root, usr, parent, current, lib.
-    assert_eq!(
-        link(&[b"\0\x08\0\0\x03usr\x04\0\x02\0\0\x03lib"]).unwrap(),
-        b"/usr/.././lib"
-    );
+    assert_eq!(link(&[b"\0\x08\0\0\x03usr\x04\0\x02\0\0\x03lib"]).unwrap(), b"/usr/.././lib");
     // A component that goes on in the next entry has no separator.
     assert_eq!(link(&[b"\x01\0\x01a\x01\x02bc", b"\0\0\x02de\0\x01f"]).unwrap(), b"a/bcde/f");
     assert_eq!(link(&[b"\0\x04\0\x04\0"]).unwrap(), b"../..");
@@ -113,12 +110,8 @@ fn sparse_and_compressed_lengths() {
     take(&mut rock, b"SF", &both(5)).unwrap();
     assert_eq!(rock.sparse_bytes, Some(5));
     take(&mut rock, b"ZF", &[b"pz\x04\x0f".to_vec(), both(448_890)].concat()).unwrap();
-    let entry = Compressed {
-        algorithm: *b"pz",
-        header_bytes: 16,
-        log2_block: 15,
-        size_bytes: 448_890,
-    };
+    let entry =
+        Compressed { algorithm: *b"pz", header_bytes: 16, log2_block: 15, size_bytes: 448_890 };
     assert_eq!(rock.compressed, Some(entry));
     let data = [b"PZ\x06\x12".to_vec(), (1_u64 << 33).to_le_bytes().to_vec()].concat();
     rock.take(SystemUseEntry { position: 9, signature: *b"ZF", version: 2, data: &data }).unwrap();

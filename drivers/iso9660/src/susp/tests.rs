@@ -100,7 +100,10 @@ fn continuations_without_end_are_given_up() {
     assert_eq!(refused, Corrupt::ContinuationRange { position: 9, start: 4088, length: 28 }.into());
     // Error: larger than any record needs.
     let refused = signatures(vec![0; 200_000], &continuation(0, 0, 65_537)).unwrap_err();
-    assert_eq!(refused, Corrupt::ContinuationRange { position: 9, start: 0, length: 65_537 }.into());
+    assert_eq!(
+        refused,
+        Corrupt::ContinuationRange { position: 9, start: 0, length: 65_537 }.into()
+    );
 }
 
 #[test]

@@ -115,8 +115,12 @@ fn line(fs: &Mounted, form: Form, path: &str, attr: &Attr) -> String {
             assert_eq!(target.len() as u64, attr.size_bytes, "{path}");
             ('l', "-".into(), format!("->{}", String::from_utf8(target).unwrap()))
         }
-        FileKind::CharDevice => ('c', "-".into(), format!("{}:{}", attr.rdev.major, attr.rdev.minor)),
-        FileKind::BlockDevice => ('b', "-".into(), format!("{}:{}", attr.rdev.major, attr.rdev.minor)),
+        FileKind::CharDevice => {
+            ('c', "-".into(), format!("{}:{}", attr.rdev.major, attr.rdev.minor))
+        }
+        FileKind::BlockDevice => {
+            ('b', "-".into(), format!("{}:{}", attr.rdev.major, attr.rdev.minor))
+        }
         FileKind::Fifo => ('p', "-".into(), "-".into()),
         FileKind::Socket => ('s', "-".into(), "-".into()),
     };
