@@ -44,7 +44,7 @@ impl BlockDevice for ImageFile {
         Geometry { block_size: 2048, size_bytes, read_only: true }
     }
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        Ok(self.0.read_exact_at(buf, offset).map_err(|_| Errno::EINVAL)?)
+        self.0.read_exact_at(buf, offset).map_err(|_| Errno::EINVAL)
     }
     fn write_at(&self, _: &[u8], _: u64) -> Result<()> {
         Err(Errno::EROFS)

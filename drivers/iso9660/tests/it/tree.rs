@@ -33,10 +33,13 @@ pub(crate) fn open(fs: &Mounted, ino: Ino) -> Result<Handle> {
     }
 }
 
+/// Name, inode number and type as readdir offers them.
+pub(crate) type Listed = (Vec<u8>, Ino, Option<FileKind>);
+
 /// Names, inode numbers and types of a directory, a few at each call.
-pub(crate) fn list(fs: &Mounted, ino: Ino) -> Result<Vec<(Vec<u8>, Ino, Option<FileKind>)>> {
+pub(crate) fn list(fs: &Mounted, ino: Ino) -> Result<Vec<Listed>> {
     let handle = open(fs, ino)?;
-    let mut entries: Vec<(Vec<u8>, Ino, Option<FileKind>)> = Vec::new();
+    let mut entries: Vec<Listed> = Vec::new();
     let mut cookie = Cookie(0);
     let result = loop {
         let before = entries.len();
