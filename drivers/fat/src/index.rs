@@ -193,11 +193,19 @@ impl DirIndex {
     }
 
     /// Finds `count` free slots side by side: `Ok(first)`, or `Err` with how many slots are missing at the end.
-    pub(crate) fn find_room(&mut self, count: u32) -> Result<u32, u32> {
+    ///
+    /// They lie side by side on the device too, so that one write makes or removes the file.
+    pub(crate) fn find_room(&mut self, vol: &Volume, count: u32) -> Result<u32, u32> {
         let from = self.hints.get(le::index(count)).copied().unwrap_or_default();
         let mut run = 0u32;
         let mut slot = from;
+        let mut stretch_end = from;
         while slot < self.slots && run < count {
+            if slot >= stretch_end {
+                run = 0;
+                let left = self.locate(vol, slot).map_or(1, |(_, left)| left);
+                stretch_end = slot.saturating_add(left);
+            }
             if slot % 64 == 0 && self.used.get(le::index(slot / 64)) == Some(&u64::MAX) {
                 run = 0;
                 slot = slot.saturating_add(64);
@@ -214,6 +222,13 @@ impl DirIndex {
         if run < count { Err(count.saturating_sub(run)) } else { Ok(first) }
     }
 
+    /// The first of `count` free slots at the end of the directory, wherever they lie on the device.
+    pub(crate) fn find_room_at_end(&self, count: u32) -> Option<u32> {
+        let used = (0..self.slots).rev().find(|&slot| self.is_used(slot));
+        let first = used.map_or(0, |slot| slot.saturating_add(1));
+        (self.slots.saturating_sub(first) >= count).then_some(first)
+    }
+
     /// Makes room for `slots` more.
     pub(crate) fn grow(&mut self, slots: u32) {
         self.slots = self.slots.saturating_add(slots);
@@ -224,9 +239,12 @@ impl DirIndex {
 #[cfg(test)]
 mod tests {
     use super::{DirIndex, Listed, Room};
+    use crate::alloc::Run;
+    use crate::chain::Chain;
     use crate::entry::RawEntry;
     use crate::options::{ShortNames, ShowShort};
     use crate::time::DosTime;
+    use crate::volume::tests::volume;
 
     const MIXED: ShortNames = ShortNames { show: ShowShort::Flags, case_flags: false };
 
@@ -255,16 +273,37 @@ mod tests {
     }
 
     #[test]
+    fn a_set_does_not_cross_clusters_that_lie_apart() {
+        let vol = &volume();
+        let mut chain = Chain::default();
+        // 16 slots a cluster: 0 to 31 side by side, 32 to 47 elsewhere.
+        for (first, length) in [(2, 2), (9, 1)] {
+            chain.push(Run { first, length });
+        }
+        let mut index = DirIndex::new(Room::Chain(chain), 48);
+        index.mark(0, 14, true);
+        assert_eq!(index.find_room(vol, 4), Ok(14));
+        index.mark(14, 30, true);
+        assert_eq!(index.find_room(vol, 2), Ok(30));
+        assert_eq!(index.find_room(vol, 3), Ok(32));
+        assert_eq!(index.find_room(vol, 17), Err(1));
+        assert_eq!(index.find_room_at_end(17), Some(30));
+    }
+
+    #[test]
     fn room_is_found_in_gaps_and_at_the_end() {
         let mut index = DirIndex::new(Room::Fixed { at: 0 }, 16);
+        let vol = &volume();
         index.mark(0, 14, true);
-        assert_eq!(index.find_room(2), Ok(14));
-        assert_eq!(index.find_room(3), Err(1));
+        assert_eq!(index.find_room(vol, 2), Ok(14));
+        assert_eq!(index.find_room(vol, 3), Err(1));
         index.mark(4, 7, false);
-        assert_eq!(index.find_room(3), Ok(4));
-        assert_eq!(index.find_room(1), Ok(4));
+        assert_eq!(index.find_room(vol, 3), Ok(4));
+        assert_eq!(index.find_room(vol, 1), Ok(4));
         index.mark(4, 7, true);
         index.grow(16);
-        assert_eq!(index.find_room(3), Ok(14));
+        assert_eq!(index.find_room(vol, 3), Ok(14));
+        assert_eq!(index.find_room_at_end(18), Some(14));
+        assert_eq!(index.find_room_at_end(19), None);
     }
 }

@@ -213,14 +213,13 @@ impl Mounted {
     fn exchange(&mut self, source: Party, target: Party) -> Result<()> {
         let (a, b) = (self.node(source.ino)?.raw, self.node(target.ino)?.raw);
         let (vol, _, index) = self.dir(source.dir)?;
-        let (at, _) = index.locate(vol, source.slot).ok_or(Errno::EUCLEAN)?;
-        vol.write(&[crate::entry::DELETED], at)?;
+        let hidden = index.hide(vol, source.slot)?;
         self.move_dots(source, target.dir)?;
         let (vol, _, index) = self.dir(target.dir)?;
         index.update(vol, target.slot, a.named_as(&b))?;
         self.move_dots(target, source.dir)?;
         let (vol, _, index) = self.dir(source.dir)?;
-        index.update(vol, source.slot, b.named_as(&a))?;
+        index.show(vol, source.slot, hidden, b.named_as(&a))?;
         // Out of the way first, for each place to have one owner at any time.
         self.nodes.place(source.ino, None);
         self.take_place(target, source.dir, source.slot)?;

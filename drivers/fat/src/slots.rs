@@ -50,12 +50,13 @@ impl DirIndex {
     /// # Errors
     /// - `ENOSPC` if the directory can't grow or the volume is full.
     pub(crate) fn reserve(&mut self, vol: &Volume, table: &mut Table, count: u32) -> Result<u32> {
-        match self.find_room(count) {
+        if let Err(missing) = self.find_room(vol, count) {
+            self.extend(vol, table, missing)?;
+        }
+        match self.find_room(vol, count) {
             Ok(first) => Ok(first),
-            Err(missing) => {
-                self.extend(vol, table, missing)?;
-                self.find_room(count).map_err(|_| Errno::ENOSPC)
-            }
+            // Clusters too small for the set, and apart.
+            Err(_) => self.find_room_at_end(count).ok_or(Errno::ENOSPC),
         }
     }
 
@@ -106,6 +107,10 @@ impl DirIndex {
             // The end mark moves: the slot behind becomes it.
             entries.push(RawEntry([END; ENTRY_BYTES]));
         }
+        if let Some(gap) = first.checked_sub(self.end).filter(|&gap| gap > 0) {
+            // An end mark in between would hide the file.
+            self.write(vol, self.end, &vec![blank(); le::index(gap)])?;
+        }
         self.write(vol, first, &entries)?;
         let raw = with_name(stored, entry);
         self.insert(slot, Listed { first, raw, name }, vol.options.short_names);
@@ -128,9 +133,10 @@ impl DirIndex {
         let set = set_of(stored, old);
         let have = le::index(slot.saturating_sub(first)).saturating_add(1);
         let Some(spare) = have.checked_sub(set.len()) else { return Ok(None) };
-        let mut blank = RawEntry([0; ENTRY_BYTES]);
-        blank.0[0] = DELETED;
-        let entries = core::iter::repeat_n(blank, spare).chain(set).collect::<Vec<_>>();
+        if self.stretches(vol, first, le::count(have))?.len() > 1 {
+            return Ok(None);
+        }
+        let entries = core::iter::repeat_n(blank(), spare).chain(set).collect::<Vec<_>>();
         self.write(vol, first, &entries)?;
         let raw = with_name(stored, old);
         self.remove(slot, vol.options.short_names);
@@ -141,19 +147,45 @@ impl DirIndex {
 
     /// Deletes the file in `slot` and its long name: the short entry first, whatever lies between.
     pub(crate) fn delete(&mut self, vol: &Volume, slot: u32) -> Result<()> {
+        self.hide(vol, slot)?;
+        self.remove(slot, vol.options.short_names);
+        Ok(())
+    }
+
+    /// Deletes the file in `slot` on the device alone, and returns its entries for [`show`](Self::show).
+    pub(crate) fn hide(&self, vol: &Volume, slot: u32) -> Result<Vec<RawEntry>> {
         let Some(listed) = self.listed.get(&slot) else { return Err(Errno::ENOENT) };
         let count = slot.saturating_sub(listed.first).saturating_add(1);
-        let mut stretches = self.stretches(vol, listed.first, count)?;
-        stretches.reverse();
-        for stretch in stretches {
+        let mut entries = Vec::new();
+        for stretch in self.stretches(vol, listed.first, count)?.into_iter().rev() {
             let mut bytes = vec![0; le::index(stretch.slots).saturating_mul(ENTRY_BYTES)];
             vol.read(&mut bytes, stretch.at)?;
+            entries.extend(bytes.as_chunks::<ENTRY_BYTES>().0.iter().rev().map(|&e| RawEntry(e)));
             for entry in bytes.as_chunks_mut::<ENTRY_BYTES>().0 {
                 entry[0] = DELETED;
             }
             vol.write(&bytes, stretch.at)?;
         }
-        self.remove(slot, vol.options.short_names);
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Brings the file in `slot`, whose `entries` were hidden, back to the device, with `raw` as its short entry.
+    pub(crate) fn show(
+        &mut self,
+        vol: &Volume,
+        slot: u32,
+        mut entries: Vec<RawEntry>,
+        raw: RawEntry,
+    ) -> Result<()> {
+        let Some(first) = self.listed.get(&slot).map(|listed| listed.first) else {
+            return Err(Errno::ENOENT);
+        };
+        if let Some(last) = entries.last_mut() {
+            *last = raw;
+        }
+        self.write(vol, first, &entries)?;
+        self.note(slot, raw);
         Ok(())
     }
 
@@ -192,6 +224,13 @@ fn link(vol: &Volume, table: &mut Table, tail: Option<u32>, runs: &[Run]) -> Res
         previous = run.clusters().last();
     }
     table.commit(vol, false)
+}
+
+/// A deleted entry.
+fn blank() -> RawEntry {
+    let mut entry = RawEntry([0; ENTRY_BYTES]);
+    entry.0[0] = DELETED;
+    entry
 }
 
 fn with_name(stored: &Stored, mut entry: RawEntry) -> RawEntry {

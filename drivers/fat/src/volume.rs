@@ -152,3 +152,62 @@ impl Volume {
 fn short_is_io(errno: Errno) -> Errno {
     if errno == Errno::EINVAL { Errno::EIO } else { errno }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Volume;
+    use crate::options::MountOptions;
+    use abi::block::{BlockDevice, Geometry};
+    use abi::options::Options;
+    use abi::{Errno, Result};
+    use std::sync::{Arc, Mutex};
+
+    struct Ram(Mutex<Vec<u8>>);
+
+    impl BlockDevice for Ram {
+        fn geometry(&self) -> Geometry {
+            let size_bytes = self.0.lock().unwrap().len() as u64;
+            Geometry { block_size: 512, size_bytes, read_only: false }
+        }
+
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+            let bytes = self.0.lock().unwrap();
+            let at = offset as usize;
+            buf.copy_from_slice(bytes.get(at..at + buf.len()).ok_or(Errno::EINVAL)?);
+            Ok(())
+        }
+
+        fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+            let mut bytes = self.0.lock().unwrap();
+            let at = offset as usize;
+            bytes.get_mut(at..at + buf.len()).ok_or(Errno::EINVAL)?.copy_from_slice(buf);
+            Ok(())
+        }
+
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An empty FAT12 volume of 100 sectors, one a cluster, with two tables of one sector and 16 root entries.
+    pub(crate) fn volume() -> Volume {
+        let mut bytes = vec![0; 100 * 512];
+        bytes[12] = 2; // BPB_BytsPerSec = 512
+        bytes[13] = 1; // BPB_SecPerClus
+        bytes[14] = 1; // BPB_RsvdSecCnt
+        bytes[16] = 2; // BPB_NumFATs
+        bytes[17] = 16; // BPB_RootEntCnt
+        bytes[19] = 100; // BPB_TotSec16
+        bytes[21] = 0xf0; // BPB_Media
+        bytes[22] = 1; // BPB_FATSz16
+        let options = MountOptions::take(&mut Options::parse("")).unwrap();
+        Volume::open(Arc::new(Ram(Mutex::new(bytes))), options, false).unwrap()
+    }
+
+    #[test]
+    fn a_device_that_shrank_is_an_io_error() {
+        let vol = volume();
+        assert_eq!(vol.read(&mut [0; 8], 100 * 512 - 4), Err(Errno::EIO));
+        assert_eq!(vol.write(&[0; 8], 100 * 512 - 4), Err(Errno::EIO));
+    }
+}

@@ -27,7 +27,7 @@ fn what_is_written_is_read_back_by_us_and_by_mtools() {
         let large = (0..100_000u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
         v.put("Some Folder/inner/numbers.bin", &large).unwrap();
         v.put("README.TXT", b"plain").unwrap();
-        v.put("na\u{ef}ve \u{65e5}\u{672c} \u{1f600}.text", b"unicode").unwrap();
+        v.put("na\u{ef}ve \u{65e5}\u{672c}.text", b"unicode").unwrap();
         v.put("empty", b"").unwrap();
         let image = v.synced();
         assert_clean(&image);
@@ -117,6 +117,9 @@ fn names_that_do_not_fit_are_refused() {
     let (root, name) = (v.fs.root(), Name::new(b"\xff\xfe").unwrap());
     assert_eq!(v.fs.mkdir(ME, root, name, 0).unwrap_err(), Errno::EINVAL);
     assert_eq!(v.fs.lookup(root, name).unwrap_err(), Errno::ENOENT);
+    v.put("\u{1f600} smiles", b"").unwrap();
+    assert_eq!(v.attr("\u{1f600} smiles").unwrap().size_bytes, 0);
+    v.unlink("\u{1f600} SMILES").unwrap();
     v.put("dots...", b"").unwrap();
     v.put(&"x".repeat(255), b"").unwrap();
     v.put(".profile", b"").unwrap();
