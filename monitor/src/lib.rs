@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod builtin;
 mod calls;
 pub mod control;
 mod credentials;

@@ -40,7 +40,7 @@ impl Names {
         &self.0[self.0.len() - 1].0
     }
 
-    fn child(&self, name: &[u8]) -> Self {
+    pub(crate) fn child(&self, name: &[u8]) -> Self {
         Self(self.0.iter().map(|(p, e)| (path::join(p, name), *e)).collect())
     }
 }

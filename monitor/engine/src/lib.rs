@@ -26,6 +26,7 @@ pub mod control;
 pub mod descriptor;
 mod engine;
 mod inject;
+pub mod front;
 pub mod launch;
 mod notify;
 pub mod probe;

@@ -18,7 +18,7 @@ mod socket;
 mod umount;
 mod xattr;
 
-pub(crate) use mount::{host_at, mount_service};
+pub(crate) use mount::mount_service;
 
 use crate::control;
 use crate::monitor::Monitor;

@@ -431,7 +431,7 @@ impl Host for HostHandle {
                     .read(true)
                     .write(!read_only)
                     .open(path::os(host))?;
-                let image = umdev::Image::new(file, read_only)?;
+                let image = umdev::block::Image::new(file, read_only)?;
                 Ok(Arc::new(image))
             }
             Place::Virtual(v) => {

@@ -176,3 +176,41 @@ pub(crate) fn getdents(fd: BorrowedFd<'_>, buf: &mut [u8], old: bool) -> io::Res
     let n = check(unsafe { libc::syscall(number, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })?;
     Ok(n as usize)
 }
+
+/// `prctl(PR_SET_PDEATHSIG)`: SIGKILL when the parent dies, or nothing.
+pub(crate) fn die_with_parent(on: bool) -> io::Result<()> {
+    let signal = if on { libc::SIGKILL } else { 0 };
+    // SAFETY:
+    // 1. Takes integers only.
+    check(i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) })).map(drop)
+}
+
+/// The terminal's INT and QUIT are for the process that the caller started, not for who waits for it.
+pub(crate) fn ignore_terminal_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY:
+        // 1. Takes integers and a constant.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// Ends this process by a signal, without a core file; returns where the signal does not kill.
+pub(crate) fn die_by(signal: i32) {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY:
+    // 1. `none` is a live struct that the call only reads.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    // SAFETY:
+    // 1. Takes integers and a constant.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // SAFETY:
+    // 1. Takes an integer.
+    unsafe { libc::raise(signal) };
+}
+
+/// dup2(2) over a descriptor that nobody owns: 0, 1 or 2.
+pub(crate) fn replace_descriptor(with: &std::fs::File, number: i32) -> io::Result<()> {
+    // SAFETY:
+    // 1. The callers pass 0, 1 or 2, which no `OwnedFd` of this process holds.
+    check(i64::from(unsafe { libc::dup2(with.as_raw_fd(), number) })).map(drop)
+}
