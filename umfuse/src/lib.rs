@@ -19,6 +19,8 @@
 #![forbid(unsafe_code)]
 
 mod call;
+#[cfg(feature = "export")]
+pub mod export;
 mod flags;
 mod layer;
 pub mod memfs;

@@ -10,7 +10,7 @@
 //!   its own `.` record, so that it is one inode however it was reached. Hard links share a number made from
 //!   what they share. So nothing has to be remembered for an inode, and numbers are the same in every mount.
 //! - Every record is copied out of the image and then validated: `Raw*` is bytes, the bare noun is checked.
-//! - Bounds: [`directory`] indexes are cached up to a fixed number of names, zisofs blocks up to a fixed number
+//! - Bounds: indexes of directories are cached up to a fixed number of names, zisofs blocks up to a fixed number
 //!   of bytes, and nothing else grows with what an image says.
 //!
 //! Lock order: none is held while another is taken, and none across a transfer.

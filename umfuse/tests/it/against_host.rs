@@ -10,10 +10,10 @@ use umfuse::memfs::MemFs;
 const WHO: Caller = Caller { uid: 0, gid: 0, pid: 0 };
 
 /// Reproducible numbers (xorshift of Marsaglia).
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
+    pub(crate) fn roll(&mut self, below: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -21,15 +21,23 @@ impl Dice {
     }
 
     /// A path of one to three names out of four.
-    fn path(&mut self) -> String {
+    pub(crate) fn path(&mut self) -> String {
         let depth = 1 + self.roll(3);
         let names: Vec<&str> = (0..depth).map(|_| ["a", "b", "c", "d"][self.roll(4)]).collect();
         names.join("/")
     }
+
+    /// Directories and renames more often than others.
+    pub(crate) fn operation(&mut self) -> Operation {
+        use Operation::{Create, Link, Mkdir, Rename, Rmdir, Symlink, Unlink};
+        let often =
+            [Create, Mkdir, Mkdir, Mkdir, Symlink, Unlink, Rmdir, Rename, Rename, Rename, Link];
+        often[self.roll(often.len())]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Operation {
+pub(crate) enum Operation {
     Create,
     Mkdir,
     Symlink,
@@ -82,7 +90,7 @@ fn in_memory(fs: &MemFs, operation: Operation, path: &str, other: &str) -> Resul
     }
 }
 
-fn on_host(root: &Path, operation: Operation, path: &str, other: &str) -> Result<()> {
+pub(crate) fn on_host(root: &Path, operation: Operation, path: &str, other: &str) -> Result<()> {
     let (at, to) = (root.join(path), root.join(other));
     let answer = match operation {
         Operation::Create => std::fs::File::create_new(at)
@@ -109,7 +117,7 @@ fn tree_in_memory(fs: &MemFs, ino: Ino, prefix: &str, out: &mut Vec<String>) {
     }
 }
 
-fn tree_on_host(directory: &Path, prefix: &str, out: &mut Vec<String>) {
+pub(crate) fn tree_on_host(directory: &Path, prefix: &str, out: &mut Vec<String>) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         let meta = entry.path().symlink_metadata().unwrap();
@@ -123,14 +131,12 @@ fn tree_on_host(directory: &Path, prefix: &str, out: &mut Vec<String>) {
 
 #[test]
 fn same_calls_have_same_answers_and_make_the_same_tree() {
-    use Operation::{Create, Link, Mkdir, Rename, Rmdir, Symlink, Unlink};
     let host = tempfile::tempdir().unwrap();
     let fs = MemFs::default();
     let mut dice = Dice(0x1234_5678_9abc_def1);
     let mut refusals = 0;
-    let often = [Create, Mkdir, Mkdir, Mkdir, Symlink, Unlink, Rmdir, Rename, Rename, Rename, Link];
     for step in 0..6000 {
-        let operation = often[dice.roll(often.len())];
+        let operation = dice.operation();
         let (path, other) = (dice.path(), dice.path());
         let ours = in_memory(&fs, operation, &path, &other);
         let theirs = on_host(host.path(), operation, &path, &other);

@@ -4,6 +4,8 @@
 
 mod against_host;
 mod doubles;
+#[cfg(feature = "export")]
+mod export;
 mod layers;
 mod memfs;
 mod mounts;
