@@ -12,7 +12,7 @@
 //! - [`disk::Disk`]: the whole and its partitions, open counts, ioctls, re-reading of the table.
 //! - [`types`]: the submodules; [`Umdev`] is the module that has them.
 //! - [`NodeOptions`], [`DevNumbers`]: what stat(2) says of the special files, for the monitor.
-//! - [`nbd`]: disks behind a socket.
+//! - [`nbd`], [`qcow2`]: disks behind a socket, and in the image format of QEMU.
 //! - [`loopdev`]: `/dev/loop-control` and `/dev/loopN` of a view.
 //!
 //! Lock order: a loop device's state, then its disk's state, then a layer's own lock.
@@ -31,6 +31,7 @@ pub mod disk;
 pub mod loopdev;
 pub mod nbd;
 mod node;
+pub mod qcow2;
 pub mod table;
 pub mod types;
 mod umdev;

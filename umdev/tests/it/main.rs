@@ -10,6 +10,7 @@ mod memory;
 mod model;
 mod module;
 mod nbd;
+mod qcow2;
 mod table;
 mod threads;
 mod tools;
