@@ -7,7 +7,8 @@
 //!   -> Disk::block(1) -> Partition over the whole -> layers -> Image -> pread(2)
 //! ```
 //!
-//! - [`block`]: disks and layers over disks; each is an `abi` `BlockDevice`, so any stack of them is one.
+//! - [`block`]: disks and layers over disks; each is an `abi` `BlockDevice`, so any stack of them
+//!   is one.
 //! - [`table`]: MBR with logical partitions and GPT, as the kernel reads them.
 //! - [`disk::Disk`]: the whole and its partitions, open counts, ioctls, re-reading of the table.
 //! - [`types`]: the submodules; [`Umdev`] is the module that has them.
@@ -17,8 +18,9 @@
 //!
 //! Lock order: a loop device's state, then its disk's state, then a layer's own lock.
 //!
-//! Deliberately absent: opening files (images come through the `Host`), permission checks (the monitor knows who
-//! asks), writing of partition tables (fdisk and its like do that), memory maps of images.
+//! Deliberately absent: opening files (images come through the `Host`), permission checks (the
+//! monitor knows who asks), writing of partition tables (fdisk and its like do that), memory maps
+//! of images.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -21,8 +21,9 @@ struct State {
 
 /// Holds writes until [`flush`](BlockDevice::flush), as a drive with a volatile cache does.
 ///
-/// [`crash`](Self::crash) ends its life with any choice of the unflushed writes on the disk below: the
-/// strictest reading of "no order between flushes". For tests: the memory held is what was written.
+/// [`crash`](Self::crash) ends its life with any choice of the unflushed writes on the disk below:
+/// the strictest reading of "no order between flushes". For tests: the memory held is what was
+/// written.
 #[derive(Debug)]
 pub struct Volatile<D> {
     below: D,

@@ -16,7 +16,8 @@ use super::Qcow2Error;
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";
 
-/// Features that change nothing for a reader: reference counts may be wrong, a writer found corruption.
+/// Features that change nothing for a reader: reference counts may be wrong, a writer found
+/// corruption.
 const FEATURES_HARMLESS: u64 = 1 | 1 << 1;
 const FEATURE_EXTERNAL_DATA: u64 = 1 << 2;
 const FEATURE_COMPRESSION: u64 = 1 << 3;

@@ -1,8 +1,8 @@
 //! A disk in a qcow2 image, for reading.
 //!
 //! Two levels of tables lead from a cluster of the disk to one of the image. A
-//! [`Snapshot`](crate::block::Snapshot) over it takes writes. Deliberately absent: writing, backing files,
-//! encryption, snapshots inside the image.
+//! [`Snapshot`](crate::block::Snapshot) over it takes writes. Deliberately absent: writing, backing
+//! files, encryption, snapshots inside the image.
 
 mod header;
 
@@ -47,7 +47,8 @@ pub enum Qcow2Error {
     /// A disk longer than 2^63 bytes.
     #[error("a disk of {0} bytes")]
     Size(u64),
-    /// The first-level table is too short for the disk, too long for anyone, or not inside the image.
+    /// The first-level table is too short for the disk, too long for anyone, or not inside the
+    /// image.
     #[error("first-level table of {entries} entries at {offset}")]
     FirstLevel {
         /// Its entries.
@@ -83,7 +84,8 @@ enum Cluster {
     Packed(u64, u64),
 }
 
-/// A qcow2 image as a read-only disk. An image that is found corrupt in use answers `EIO`, with the detail logged.
+/// A qcow2 image as a read-only disk. An image that is found corrupt in use answers `EIO`, with the
+/// detail logged.
 pub struct Qcow2 {
     image: Arc<dyn BlockDevice>,
     header: Header,
@@ -143,8 +145,8 @@ impl Qcow2 {
         Ok((if zero { Cluster::Zero } else { Cluster::At(place) }, entry))
     }
 
-    /// Splits the entry of a compressed cluster: low bits are the place in bytes, high ones the sectors that follow
-    /// the first.
+    /// Splits the entry of a compressed cluster: low bits are the place in bytes, high ones the
+    /// sectors that follow the first.
     fn packed(&self, entry: u64) -> Cluster {
         let place_bits = 70u32.saturating_sub(self.header.cluster_bits);
         let descriptor = entry & COMPRESSED.saturating_sub(1);
@@ -155,7 +157,8 @@ impl Qcow2 {
         Cluster::Packed(place, more.saturating_mul(512).saturating_add(first))
     }
 
-    /// Fills `buf` from a plain cluster's `place`; where the image file ends early, zeroes follow, as in QEMU.
+    /// Fills `buf` from a plain cluster's `place`; where the image file ends early, zeroes follow,
+    /// as in QEMU.
     fn read_plain(&self, buf: &mut [u8], place: u64) -> Result<()> {
         let there = self.image.geometry().size_bytes.saturating_sub(place);
         if there == 0 {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 /// A disk whose bytes are in a qcow2 image: `mount -t umdevqcow2 -o snapshot disk.qcow2 /dev/hda`.
 ///
-/// A type of its own, and no guess by `umdevmbr` from the first bytes: who may write a raw disk could else turn it into an
-/// image of another format. Options: those of every disk, and one of `ro` and `snapshot` must be among them.
+/// A type of its own, and no guess by `umdevmbr` from the first bytes: who may write a raw disk
+/// could else turn it into an image of another format. Options: those of every disk, and one of
+/// `ro` and `snapshot` must be among them.
 pub struct Qcow2Type;
 
 impl DeviceType for Qcow2Type {

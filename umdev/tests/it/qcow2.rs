@@ -134,7 +134,8 @@ fn every_wrong_header_has_its_name() {
     for (at, bytes, expected) in cases {
         assert_eq!(patched(at, bytes).err(), Some(expected), "byte {at}");
     }
-    // A dirty image is fine for a reader, and so is the compression feature with the old compression.
+    // A dirty image is fine for a reader, and so is the compression feature with the old
+    // compression.
     assert!(patched(79, &[1]).is_ok() && patched(79, &[8]).is_ok());
     assert!(matches!(patched(36, &[1]), Err(Qcow2Error::FirstLevel { .. })));
     let empty = Qcow2::open(Arc::new(Ramdisk::new(3).unwrap()));
