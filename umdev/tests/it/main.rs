@@ -5,6 +5,7 @@
 mod disk;
 mod emit;
 mod fixtures;
+mod hostile;
 mod loopdev;
 mod memory;
 mod model;

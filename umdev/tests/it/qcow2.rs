@@ -165,6 +165,57 @@ fn a_mount_needs_ro_or_snapshot() {
     );
 }
 
+/// A small image built by hand: 512-byte clusters, first level at 512, one second-level table at 1024.
+fn by_hand(version: u8) -> Vec<u8> {
+    let mut bytes = vec![0u8; 4096];
+    bytes[..4].copy_from_slice(b"QFI\xfb");
+    bytes[7] = version;
+    bytes[23] = 9;
+    bytes[24..32].copy_from_slice(&20_000u64.to_be_bytes());
+    bytes[39] = 1;
+    bytes[40..48].copy_from_slice(&512u64.to_be_bytes());
+    bytes[512..520].copy_from_slice(&1024u64.to_be_bytes());
+    bytes
+}
+
+fn disk_of(bytes: &[u8]) -> Result<Qcow2, Qcow2Error> {
+    let ram = Ramdisk::new(bytes.len() as u64).unwrap();
+    ram.write_at(bytes, 0).unwrap();
+    Qcow2::open(Arc::new(ram))
+}
+
+#[test]
+fn a_cluster_marked_zero_reads_as_zero_from_version_3_on() {
+    for (version, expected) in [(2, 7), (3, 0)] {
+        let mut bytes = by_hand(version);
+        bytes[1024..1032].copy_from_slice(&(2048u64 | 1).to_be_bytes());
+        bytes[2048..2560].fill(7);
+        let mut buf = [1u8; 512];
+        disk_of(&bytes).unwrap().read_at(&mut buf, 0).unwrap();
+        assert!(buf.iter().all(|b| *b == expected));
+    }
+}
+
+#[test]
+fn corruption_in_use_is_eio_and_a_short_tail_is_zero() {
+    let mut bytes = by_hand(3);
+    bytes.truncate(2100);
+    bytes[1024..1032].copy_from_slice(&2048u64.to_be_bytes());
+    bytes[1032..1040].copy_from_slice(&4096u64.to_be_bytes());
+    bytes[1040..1048].copy_from_slice(&(1u64 << 62 | 1500).to_be_bytes());
+    bytes[2048..2100].fill(7);
+    let disk = disk_of(&bytes).unwrap();
+    let mut buf = [1u8; 512];
+    disk.read_at(&mut buf, 0).unwrap();
+    assert!(buf[..52].iter().all(|b| *b == 7) && buf[52..].iter().all(|b| *b == 0));
+    // Error: a cluster past the end, and bytes that do not unpack.
+    assert_eq!(disk.read_at(&mut buf, 512), Err(Errno::EIO));
+    assert_eq!(disk.read_at(&mut buf, 1024), Err(Errno::EIO));
+    // Error: a second-level table past the end.
+    bytes[512..520].copy_from_slice(&8192u64.to_be_bytes());
+    assert_eq!(disk_of(&bytes).unwrap().read_at(&mut buf, 0), Err(Errno::EIO));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -173,24 +224,14 @@ proptest! {
         patches in proptest::collection::vec((0usize..4096, any::<u8>()), 0..12),
         tables in proptest::collection::vec((0usize..64, any::<u64>()), 0..12),
     ) {
-        // A small image built by hand: header, first level at 512, one second-level table at 1024.
-        let mut bytes = vec![0u8; 4096];
-        bytes[..4].copy_from_slice(b"QFI\xfb");
-        bytes[7] = 3;
-        bytes[23] = 9;
-        bytes[24..32].copy_from_slice(&20_000u64.to_be_bytes());
-        bytes[39] = 1;
-        bytes[40..48].copy_from_slice(&512u64.to_be_bytes());
-        bytes[512..520].copy_from_slice(&1024u64.to_be_bytes());
+        let mut bytes = by_hand(3);
         for (slot, entry) in tables {
             bytes[1024 + 8 * slot..][..8].copy_from_slice(&entry.to_be_bytes());
         }
         for (at, byte) in patches {
             bytes[at] = byte;
         }
-        let ram = Ramdisk::new(4096).unwrap();
-        ram.write_at(&bytes, 0).unwrap();
-        if let Ok(disk) = Qcow2::open(Arc::new(ram)) {
+        if let Ok(disk) = disk_of(&bytes) {
             let size = disk.geometry().size_bytes;
             let mut buf = vec![0u8; size.min(20_000) as usize];
             for offset in [0, size - buf.len() as u64] {
