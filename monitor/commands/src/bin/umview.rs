@@ -13,6 +13,7 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(
     version,
+    disable_version_flag = true,
     after_help = "Examples:\n  umview bash                      a shell in a view; load modules inside\n  \
                   umview -p umfuse -p umdev bash   the same, with modules loaded\n  \
                   umview -V try -f setup.sh make   run setup.sh in the view, then make\n  \
