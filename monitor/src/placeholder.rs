@@ -23,7 +23,10 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
     shown.retain(|&b| b != 0);
     shown.truncate(200);
     let shown = std::ffi::CString::new(shown).map_err(|_| Errno::EINVAL)?;
-    memfd_create(shown.as_c_str(), MFdFlags::MFD_CLOEXEC).map(File::from).map_err(errno)
+    let made = memfd_create(shown.as_c_str(), MFdFlags::MFD_CLOEXEC).map_err(errno)?;
+    // The kernel does not count the open file that memfd_create made among the inode's writers, which leases
+    // compare with: one opened by name is counted.
+    reopen(&made, libc::O_RDWR).map(File::from)
 }
 
 /// An empty directory without a name.

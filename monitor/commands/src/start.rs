@@ -38,6 +38,7 @@ fn modules() -> Vec<Arc<dyn abi::module::Module>> {
         Arc::new(ext2::Ext2Type),
         Arc::new(fat::FatType),
         Arc::new(iso9660::Iso9660Type),
+        Arc::new(umfuse::memfs::MemFsType),
     ];
     let mut all: Vec<Arc<dyn abi::module::Module>> =
         vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new())];
