@@ -66,6 +66,12 @@ impl Mount {
         self.detached.load(Ordering::Acquire)
     }
 
+    /// Whether a name may be this mount's, by its text alone.
+    pub(crate) fn may_answer(&self, wanted: &[u8]) -> bool {
+        path::below(wanted, &self.target).is_some()
+            || matches!(self.content, Content::Device { .. }) && wanted.starts_with(&self.target)
+    }
+
     /// The number of the sub-device that `path` names, if this is a device.
     fn subdevice(&self, wanted: &[u8]) -> Option<u32> {
         let Content::Device { device, .. } = &self.content else { return None };

@@ -96,7 +96,7 @@ fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
 fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
     mounts.has_root_mount()
         || path::components(wanted).any(|c| mounts.may_cross(c))
-            && mounts.all().iter().any(|m| path::below(wanted, &m.target).is_some())
+            && mounts.all().iter().any(|m| m.may_answer(wanted))
         || wanted.starts_with(b"/proc/")
 }
 

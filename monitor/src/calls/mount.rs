@@ -176,8 +176,8 @@ impl Monitor {
         wish: Wish,
         led: &Led,
     ) -> std::result::Result<(), MountError> {
-        let _ = (proc, tid);
-        let mut options = Options::parse(&wish.data);
+        let _ = tid;
+        let mut options = Options::parse(&owned_by_mounter(&wish, proc));
         let shown = shown_options(&wish);
         let flags = view_flags(&mut options, wish.flags, &wish.target);
         if service.module.name() == "viewfs" {
@@ -342,6 +342,20 @@ impl Monitor {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).host_cwd = None;
         }
     }
+}
+
+/// A format without owners shows its files as those of who mounts it, as the kernel's vfat does.
+fn owned_by_mounter(wish: &Wish, proc: &Proc) -> String {
+    if !wish.fs_type.starts_with("umfusefat") {
+        return wish.data.clone();
+    }
+    let who = proc.credentials();
+    let mut data = format!("uid={},gid={}", who.fsuid, who.fsgid);
+    if !wish.data.is_empty() {
+        data.push(',');
+        data.push_str(&wish.data);
+    }
+    data
 }
 
 /// As shown by mount(8): the flags first, then what was given.
