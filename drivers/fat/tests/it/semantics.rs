@@ -318,6 +318,17 @@ fn removal_refuses_what_the_contract_says() {
 }
 
 #[test]
+fn clusters_of_removed_directories_serve_again_while_these_are_remembered() {
+    let v = Volume::new(mkfs(320, &["-F", "12", "-s", "1"]));
+    for n in 0..1500 {
+        let name = format!("D{n}");
+        v.mkdir(&name).unwrap();
+        v.rmdir(&name).unwrap();
+    }
+    assert_clean(&v.synced());
+}
+
+#[test]
 fn the_mode_is_the_read_only_bit_and_the_owner_is_the_mounts() {
     let [_, image, _] = images();
     let v = mount(&Arc::new(Ram::new(image)), false, "uid=7,gid=8,umask=027").unwrap();
