@@ -258,9 +258,19 @@ impl Mounted {
         if self.vol.is_marked() {
             self.write_fsinfo()?;
             self.vol.barrier()?;
-            return self.vol.clear_mark();
+            if !self.has_nameless_files() {
+                self.vol.clear_mark()?;
+            }
         }
         self.vol.barrier()
+    }
+
+    /// Whether clusters are held that no entry leads to: a crash at this moment would lose them.
+    fn has_nameless_files(&self) -> bool {
+        self.handles.values().any(|file| {
+            let node = self.nodes.get(file.ino);
+            node.is_some_and(|node| !node.is_dir && node.is_removed(file.ino))
+        })
     }
 
     fn write_fsinfo(&mut self) -> Result<()> {

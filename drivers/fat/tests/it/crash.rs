@@ -86,7 +86,9 @@ fn operations(v: &Volume) {
     // What was added and not yet written takes part in a rename, then is cut in the middle.
     v.fs.write(handle, &[4; 4000], 3600).unwrap();
     v.rename("grows", "renamed while it grows", PLAIN).unwrap();
-    v.fs.write(handle, &[4; 4000], 7600).unwrap();
+    v.fs.write(handle, &[4; 2000], 7600).unwrap();
+    v.rename("renamed while it grows", "RENAMED while it grows", PLAIN).unwrap();
+    v.fs.write(handle, &[4; 2000], 9600).unwrap();
     v.set_length("renamed while it grows", 9000).unwrap();
     v.rename("renamed while it grows", "grows", PLAIN).unwrap();
     v.fs.release(handle);
@@ -139,11 +141,11 @@ fn chains_over_distant_pages_survive_a_cut_after_each_write() {
     v.put("filler", &vec![3; 12_000 * 512]).unwrap();
     let before = v.synced();
     v.device.record();
+    // More than fits is taken back; what fits then is linked with the same care.
+    assert_eq!(v.fs.write(handle, &[5; 10], 7 << 20), Err(abi::Errno::ENOSPC));
     // Up: from page 0 to page 5.
     v.fs.write(handle, &[4; 1024], 1024).unwrap();
     v.fs.fsync(handle, false).unwrap();
-    // More than fits is taken back; what fits then is linked with the same care.
-    assert_eq!(v.fs.write(handle, &[5; 10], 7 << 20), Err(abi::Errno::ENOSPC));
     v.unlink("early").unwrap();
     let full = v.create("rest").unwrap();
     let taken = v.fs.write(full, &vec![6; 8 << 20], 0).unwrap();
