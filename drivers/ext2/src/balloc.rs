@@ -9,10 +9,12 @@ use crate::cache::Buf;
 use crate::error::{Corrupt, Error, Result};
 use crate::features::Incompat;
 use crate::group::{BLOCK_UNINIT, Group};
+use crate::inode::Inode;
 use crate::le::{low32, us};
 use crate::seal::Kind;
 use crate::volume::Volume;
 use abi::Errno;
+use abi::fs::FileKind;
 use std::sync::Arc;
 
 /// Groups that are searched for a long gap before a short one is taken.
@@ -218,6 +220,18 @@ impl Volume {
     pub(crate) fn release_meta(&mut self, block: u64) -> Result<()> {
         self.release_blocks(block, 1)?;
         self.forget(block);
+        Ok(())
+    }
+
+    /// Takes `count` blocks of an inode's content back. What a directory or a link holds is metadata: a copy
+    /// that waits to be written must not come after what the blocks are used for next.
+    pub(crate) fn release_content(&mut self, inode: &Inode, block: u64, count: u64) -> Result<()> {
+        self.release_blocks(block, count)?;
+        if !matches!(inode.kind, FileKind::Regular) {
+            for one in block..block.saturating_add(count) {
+                self.forget(one);
+            }
+        }
         Ok(())
     }
 

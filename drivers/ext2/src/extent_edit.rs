@@ -315,7 +315,7 @@ impl Volume {
             self.cut(inode, &way, at, &extent, cut_from, cut_end)?;
             let into = cut_from.saturating_sub(u64::from(extent.file_block));
             let count = cut_end.saturating_sub(cut_from);
-            self.release_blocks(extent.block.saturating_add(into), count)?;
+            self.release_content(inode, extent.block.saturating_add(into), count)?;
             inode.blocks_512 = inode.blocks_512.saturating_sub(self.sectors(count));
             end = cut_from;
         }

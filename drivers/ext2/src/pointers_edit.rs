@@ -95,7 +95,7 @@ impl Volume {
         Ok(made)
     }
 
-    /// Frees file blocks `from..end`, the last first, at most `steps` blocks of pointers or holes; returns the
+    /// Frees file blocks `from..end`, the last first, at most `steps` blocks of pointers; returns the
     /// block behind what is still there, `from` when all is done.
     pub(crate) fn remove_pointers(
         &mut self,
@@ -105,28 +105,36 @@ impl Volume {
         steps: usize,
     ) -> Result<u64> {
         let mut end = end.min(self.file_blocks_max(inode));
-        for _ in 0..steps {
+        let mut left = steps;
+        while left > 0 {
             let Some(last) = end.checked_sub(1).filter(|&last| last >= from) else {
                 return Ok(from);
             };
-            end = self.remove_stretch(inode, from, last)?;
+            // Holes do not count: a step must make progress that the next change does not have to repeat.
+            let (start, is_hole) = self.remove_stretch(inode, from, last)?;
+            end = start;
+            left = left.saturating_sub(usize::from(!is_hole));
         }
         Ok(end.max(from))
     }
 
     /// Frees what lies in the same block of pointers as file block `last`, down to `from`; returns where the
-    /// stretch began.
-    fn remove_stretch(&mut self, inode: &mut Inode, from: u64, last: u64) -> Result<u64> {
+    /// stretch began and whether there was nothing in it.
+    fn remove_stretch(&mut self, inode: &mut Inode, from: u64, last: u64) -> Result<(u64, bool)> {
         let bits = self.sb.block_bits;
         let path = Path::to(last, bits).ok_or(Error::Answer(Errno::EFBIG))?;
         let mut way: Way = vec![None];
         let bottom = path.len.saturating_sub(1);
         for level in 0..bottom {
             let here = way.last().copied().flatten();
-            let child = self.pointer_at(inode, here, path.slot(level))?;
+            let slot = path.slot(level);
+            let child = self.pointer_at(inode, here, slot)?;
             if child == 0 {
                 let into = path.rest_within(level, bits);
-                return Ok(last.saturating_sub(into).max(from));
+                // Slots of `i_block` differ in what they stand for; those of a block do not.
+                let more = self.zero_slots_before(here, slot)?;
+                let skipped = path.span(level, bits).saturating_mul(more).saturating_add(into);
+                return Ok((last.saturating_sub(skipped).max(from), true));
             }
             way.push(Some(child));
         }
@@ -136,7 +144,17 @@ impl Volume {
         let low = high.saturating_sub(low32(distance));
         self.clear_slots(inode, here, low, high)?;
         self.drop_empty(inode, &way, &path)?;
-        Ok(last.saturating_sub(distance))
+        Ok((last.saturating_sub(distance), false))
+    }
+
+    /// How many slots right before `slot` lead nowhere.
+    fn zero_slots_before(&self, here: Option<u64>, slot: u32) -> Result<u64> {
+        let bytes = match here {
+            None => return Ok(0),
+            Some(block) => self.pointer_block(block)?,
+        };
+        let zeroes = (0..slot).rev().take_while(|&slot| pointer(&bytes, slot) == 0).count();
+        Ok(crate::le::wide(zeroes))
     }
 
     /// Frees what slots `low..=high` point to, runs of neighbours at once, and clears them.
@@ -174,7 +192,7 @@ impl Volume {
 
     fn release_run(&mut self, inode: &mut Inode, run: Option<(u64, u64)>) -> Result<()> {
         if let Some((first, count)) = run {
-            self.release_blocks(first, count)?;
+            self.release_content(inode, first, count)?;
             inode.blocks_512 = inode.blocks_512.saturating_sub(self.sectors(count));
         }
         Ok(())
