@@ -3,5 +3,7 @@
 mod device;
 mod hostile;
 mod manifest;
+mod model;
+mod tools;
 mod tree;
 mod xattrs;
