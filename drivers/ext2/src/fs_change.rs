@@ -99,7 +99,13 @@ impl Ext2 {
         })
     }
 
-    pub(crate) fn link_name(&self, caller: Caller, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {
+    pub(crate) fn link_name(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        parent: Ino,
+        name: &[u8],
+    ) -> Result<Attr> {
         let mut volume = self.volume_mut();
         volume.check_writable()?;
         self.live(&volume, ino)?;
@@ -138,7 +144,12 @@ impl Ext2 {
         Ok(())
     }
 
-    pub(crate) fn set_attributes(&self, caller: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
+    pub(crate) fn set_attributes(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        changes: &SetAttr,
+    ) -> Result<Attr> {
         let mut volume = self.volume_mut();
         volume.check_writable()?;
         volume.uses_reserve = caller.uid == 0;
@@ -250,7 +261,13 @@ impl Ext2 {
         Ok(())
     }
 
-    pub(crate) fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
+    pub(crate) fn set_xattr(
+        &self,
+        ino: Ino,
+        name: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
         self.change_xattr(ino, |volume, inode| volume.set_xattr(inode, name, value, flags))
     }
 

@@ -1,7 +1,7 @@
 //! From a device to a file system: the superblock, the features, the journal, the options.
 
-use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::balloc::Zones;
+use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::features::{Compat, INCOMPAT_WRITE, Incompat, RO_COMPAT_WRITE};
 use crate::fs::Ext2;
 use crate::inode::ROOT_INO;

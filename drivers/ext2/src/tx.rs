@@ -102,7 +102,10 @@ impl Volume {
     ///
     /// # Errors
     /// `EROFS`, then what `change` answers. A doubt turns the volume read-only.
-    pub(crate) fn change<T>(&mut self, mut change: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn change<T>(
+        &mut self,
+        mut change: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.check_writable()?;
         self.begin()?;
         let first = self.attempt(&mut change);

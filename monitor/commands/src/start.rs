@@ -63,10 +63,8 @@ pub fn run(start: &Start) -> Result<Ended> {
         Role::Monitor(report) => report,
     };
     if let Err(error) = be_the_monitor(start, back_end, report) {
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("umview: {error:#}\n"),
-        );
+        let _ =
+            std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("umview: {error:#}\n"));
         std::process::exit(125);
     }
     std::process::exit(0);

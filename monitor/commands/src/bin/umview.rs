@@ -60,8 +60,7 @@ enum Engine {
 
 fn main() {
     let is_login = std::env::args().next().is_some_and(|a| a.starts_with('-'));
-    let arguments =
-        if is_login { Arguments::parse_from(["umview"]) } else { Arguments::parse() };
+    let arguments = if is_login { Arguments::parse_from(["umview"]) } else { Arguments::parse() };
     if let Err(error) = start(arguments) {
         eprintln!("umview: {error:#}");
         std::process::exit(125);
