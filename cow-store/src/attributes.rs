@@ -123,6 +123,20 @@ impl Store {
         self.transact(&mut writer, vec![Step::Carry { from: from.to_vec(), to: to.to_vec() }])
     }
 
+    /// The attributes given by [`shadow`](Self::shadow) change places with those of a lower file that was
+    /// exchanged with it.
+    ///
+    /// # Errors
+    /// - [`Error::ReadOnly`], [`Error::Doubt`], [`Error::BadPath`].
+    pub fn swap_shadows(&self, a: &[u8], b: &[u8]) -> Result<(), Error> {
+        let (a, b) = (self.begin(a)?, self.begin(b)?);
+        let mut writer = self.writer();
+        if self.index().facts.below(a).is_empty() && self.index().facts.below(b).is_empty() {
+            return Ok(());
+        }
+        self.transact(&mut writer, vec![Step::Swap { a: a.to_vec(), b: b.to_vec() }])
+    }
+
     /// Sets times of the store's own file at `path`; `None` leaves one alone.
     ///
     /// # Errors

@@ -240,4 +240,18 @@ impl Store {
         made.facts.push(fewer);
         self.place(&mut writer, path, made)
     }
+
+    /// One lower name of the file with `lower` is gone for real: its group, if it is one, has a name less.
+    ///
+    /// # Errors
+    /// - [`Error::ReadOnly`], [`Error::Doubt`]; [`Error::Host`] if the log cannot be written.
+    pub fn forget_lower_name(&self, lower: &Stat) -> Result<(), Error> {
+        self.begin(b"")?;
+        let mut writer = self.writer();
+        if let Some(fewer) = self.fewer_remaining(lower.dev, lower.ino) {
+            self.transact(&mut writer, vec![fewer])?;
+            self.drop_empty_groups(&mut writer)?;
+        }
+        Ok(())
+    }
 }

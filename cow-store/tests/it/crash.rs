@@ -1,12 +1,11 @@
 //! Each operation is stopped after each of its calls; the next open finds the state before or after.
 
-use crate::fixture::{FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, write};
+use crate::fixture::{FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, write};
 use abi::dev::DevNum;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
 use cow_store::{Change, Error, Form, New, OFlags, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tempfile::TempDir;
 
 const NEW: New = New { permissions: 0o4710, owner: Some((12, 34)) };
 
@@ -46,7 +45,7 @@ fn check(step: Step) {
 fn check_form(step: Step, form: Form, torn: bool) {
     let lower = LowerTree::new();
     let outcome = |run: bool, limit: usize| {
-        let dir = TempDir::new().unwrap();
+        let dir = scratch();
         {
             let store = open(&dir, form);
             setup(&store, &lower);
@@ -153,7 +152,7 @@ fn a_group_survives_the_loss_of_every_name() {
     for form in FORMS {
         let lower = LowerTree::new();
         for calls in 0..20 {
-            let dir = TempDir::new().unwrap();
+            let dir = scratch();
             {
                 let store = open(&dir, form);
                 lower.copy_up(&store, "d/g").unwrap();
