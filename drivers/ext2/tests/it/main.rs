@@ -1,5 +1,6 @@
 //! Tests of the driver through its public API.
 
+mod crash;
 mod device;
 mod hostile;
 mod manifest;
