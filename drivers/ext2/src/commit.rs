@@ -268,6 +268,6 @@ impl Volume {
         }
         debug_assert!(!self.tx.dirty.contains_key(&block));
         self.cache.insert(block, bytes);
-            Ok(())
+        Ok(())
     }
 }

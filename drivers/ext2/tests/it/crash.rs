@@ -118,7 +118,7 @@ impl Script<'_> {
                 self.fs.setattr(ROOT, attr.ino, &changes).unwrap();
             }
             _ => {
-                self.fs.symlink(ROOT, root, n, &vec![b'l'; 100]).unwrap();
+                self.fs.symlink(ROOT, root, n, &[b'l'; 100]).unwrap();
                 self.names.push((root, name));
             }
         }
@@ -126,7 +126,12 @@ impl Script<'_> {
 }
 
 /// The image after the first `count` events; of those after the last flush only what `keeps` says.
-fn image_at(start: &[u8], events: &[Event], count: usize, keeps: &mut dyn FnMut() -> bool) -> Vec<u8> {
+fn image_at(
+    start: &[u8],
+    events: &[Event],
+    count: usize,
+    keeps: &mut dyn FnMut() -> bool,
+) -> Vec<u8> {
     let mut image = start.to_vec();
     let events = &events[..count];
     let last_flush = events.iter().rposition(|e| matches!(e, Event::Flush)).unwrap_or(0);

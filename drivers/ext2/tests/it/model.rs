@@ -162,16 +162,13 @@ impl World {
                     self.fs.release(handle);
                     (attr, Body::File(Vec::new()))
                 }),
-            7 => self
-                .fs
-                .mkdir(ROOT, parent, n, 0o755)
-                .map(|attr| (attr, Body::Dir(BTreeMap::new()))),
+            7 => {
+                self.fs.mkdir(ROOT, parent, n, 0o755).map(|attr| (attr, Body::Dir(BTreeMap::new())))
+            }
             8..=9 => {
                 let len = 1 + self.random.below(if what == 8 { 80 } else { 900 }) as usize;
                 let target = vec![b't'; len];
-                self.fs
-                    .symlink(ROOT, parent, n, &target)
-                    .map(|attr| (attr, Body::Link(target)))
+                self.fs.symlink(ROOT, parent, n, &target).map(|attr| (attr, Body::Link(target)))
             }
             10 => {
                 let rdev = DevNum { major: 300, minor: self.random.below(70000) as u32 };
