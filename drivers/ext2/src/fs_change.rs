@@ -13,7 +13,6 @@ use abi::fs::{
     Timestamp, XattrFlags,
 };
 use abi::{Errno, Result};
-use std::sync::Arc;
 
 /// Runs (allocations, extents) that one change of fallocate(2) makes.
 const STEPS: usize = 64;
@@ -314,11 +313,6 @@ impl Ext2 {
         if let Err(error) = result {
             tracing::debug!(target: "ext2", "access time of inode {ino}: {error}");
         }
-    }
-
-    /// The table of open files is shared by both halves of the contract.
-    pub(crate) fn open_file(&self, handle: Handle) -> Result<Arc<crate::handles::OpenFile>> {
-        self.handles().get(handle)
     }
 }
 

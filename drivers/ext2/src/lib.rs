@@ -53,6 +53,7 @@ mod le;
 mod make;
 mod map;
 mod mount;
+mod orphan_file;
 mod pointers;
 mod pointers_edit;
 mod read;

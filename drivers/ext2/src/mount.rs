@@ -182,6 +182,7 @@ fn begin_writing(volume: &mut Volume) -> Result<()> {
         put_u16(raw, field::MNT_COUNT, mounts);
     })?;
     volume.mark_in_use()?;
+    volume.empty_orphan_file()?;
     let orphans = volume.process_orphans()?;
     if orphans > 0 {
         tracing::info!(target: "ext2", "{orphans} orphans freed");

@@ -24,7 +24,6 @@ pub(crate) mod field {
     pub(crate) const WTIME: usize = 48;
     pub(crate) const MNT_COUNT: usize = 52;
     pub(crate) const STATE: usize = 58;
-    pub(crate) const COMPAT: usize = 92;
     pub(crate) const INCOMPAT: usize = 96;
     pub(crate) const RO_COMPAT: usize = 100;
     pub(crate) const LAST_ORPHAN: usize = 232;
@@ -64,7 +63,6 @@ pub(crate) struct Super {
     pub(crate) first_meta_bg: u32,
     pub(crate) reserved_gdt_blocks: u16,
     pub(crate) groups: u32,
-    pub(crate) flex_bits: u32,
     pub(crate) csum_seed: u32,
     pub(crate) journal_ino: u32,
     pub(crate) orphan_file_ino: u32,
@@ -133,7 +131,6 @@ impl Super {
             first_meta_bg: u32_at(raw, 260),
             reserved_gdt_blocks: u16_at(raw, 206),
             groups: blocks.groups,
-            flex_bits: u32::from(u8_at(raw, 372)).min(31),
             csum_seed,
             journal_ino: u32_at(raw, 224),
             orphan_file_ino: u32_at(raw, 640),

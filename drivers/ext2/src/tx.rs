@@ -10,7 +10,7 @@
 
 use crate::cache::Buf;
 use crate::error::{Error, Result};
-use crate::le::{low32, us, wide};
+use crate::le::{low32, us};
 use crate::seal::Kind;
 use crate::superblock::SUPER_BYTES;
 use crate::volume::Volume;
@@ -248,10 +248,5 @@ impl Volume {
         let high =
             if self.sb.desc_size >= 64 { crate::le::u32_at(&raw, FREE_BLOCKS_HI) } else { 0 };
         Ok(crate::le::join(crate::le::u32_at(&raw, FREE_BLOCKS_LO), high))
-    }
-
-    /// Counts changes, for tests of their size.
-    pub(crate) fn dirty_blocks(&self) -> u64 {
-        wide(self.tx.dirty.len())
     }
 }

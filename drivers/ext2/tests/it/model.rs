@@ -590,6 +590,8 @@ fn steps() -> u64 {
 }
 
 fn run(args: &str, has_extents: bool, seed: u64) {
+    let more = std::env::var("EXT2_MODEL_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = seed + more.unwrap_or(0) * 1000;
     let device: Arc<Ram> = mke2fs(48 * 1024, args);
     let fs = mount(device.clone(), false, "").unwrap();
     let mut world = World::new(fs, seed, has_extents);
