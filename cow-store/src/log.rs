@@ -170,8 +170,7 @@ impl Facts {
         let mut log = Vec::new();
         for (path, keys) in &self.paths {
             for (key, value) in keys {
-                let step =
-                    Step::Set { path: path.clone(), key: key.clone(), value: value.clone() };
+                let step = Step::Set { path: path.clone(), key: key.clone(), value: value.clone() };
                 log.extend(Record::Transaction(vec![step]).to_bytes());
             }
         }

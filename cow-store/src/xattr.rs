@@ -120,10 +120,7 @@ impl Store {
             }
         }
         if self.carries_xattrs(entry.real) {
-            return self
-                .dir()
-                .set_xattr(path, &stored, value)
-                .map_err(self.host("setxattr", path));
+            return self.dir().set_xattr(path, &stored, value).map_err(self.host("setxattr", path));
         }
         let step = Step::Set { path: path.to_vec(), key: stored, value: value.to_vec() };
         self.transact(&mut writer, vec![step])
@@ -143,19 +140,13 @@ impl Store {
         let none = || Error::refused(path, Errno::ENODATA);
         let stored = self.stored_xattr(name).ok_or_else(none)?;
         if self.carries_xattrs(entry.real) {
-            return self
-                .dir()
-                .remove_xattr(path, &stored)
-                .map_err(self.host("removexattr", path));
+            return self.dir().remove_xattr(path, &stored).map_err(self.host("removexattr", path));
         }
         self.transact(&mut writer, vec![Step::Unset { path: path.to_vec(), key: stored }])
     }
 
     /// The attributes and the origin written on the file at the raw path `raw`.
-    pub(crate) fn recorded(
-        &self,
-        raw: &[u8],
-    ) -> Result<(Option<Override>, Option<Origin>), Error> {
+    pub(crate) fn recorded(&self, raw: &[u8]) -> Result<(Option<Override>, Option<Origin>), Error> {
         let read = |name| self.dir().xattr(raw, name).map_err(self.host("getxattr", raw));
         let attributes = match read(OVERRIDE_XATTR)? {
             Some(text) => Some(RawOverride(&text).check(raw)?),

@@ -218,11 +218,8 @@ impl Overlay {
         if (stat.uid, stat.gid, stat.permissions()) == (uid, gid, permissions) {
             return Ok(());
         }
-        let change = cow_store::Change {
-            permissions: Some(permissions),
-            uid: Some(uid),
-            gid: Some(gid),
-        };
+        let change =
+            cow_store::Change { permissions: Some(permissions), uid: Some(uid), gid: Some(gid) };
         if stat.is_directory() {
             let seen = Seen { at: Resolved::Lower, stat };
             self.copy_up(store, path, &seen, true)?;

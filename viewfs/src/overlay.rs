@@ -198,9 +198,7 @@ impl Overlay {
                 attributes.apply(&mut stat, vstat);
                 Ok(stat)
             }
-            (Resolved::Linked(group), Source::Store(store)) => {
-                Ok(store.stat_group(group, vstat)?)
-            }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
             (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
             (_, Source::Store(store)) => Ok(store.stat(path, vstat)?),
         }

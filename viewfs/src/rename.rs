@@ -96,9 +96,8 @@ impl Overlay {
         if from != to && strip(from, to).is_some() {
             return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
         }
-        let is_same = target.is_some_and(|t| {
-            (t.stat.dev, t.stat.ino) == (source.stat.dev, source.stat.ino)
-        });
+        let is_same =
+            target.is_some_and(|t| (t.stat.dev, t.stat.ino) == (source.stat.dev, source.stat.ino));
         Ok((from == to || is_same).then_some(Ok(())))
     }
 
