@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 /// `mode=`, `uid=`, `gid=`, `major=`, `minor=`, `ro`: what the monitor shows of the special file.
 ///
-/// The monitor reads them from a copy of the mount's options before it calls the module, which takes them too; so
-/// they need no place in the contracts. The partitions have the same, with their number added to
-/// the minor.
+/// The monitor reads them from a copy of the mount's options before it calls the module, which
+/// takes them too; so they need no place in the contracts. The partitions have the same, with their
+/// number added to the minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeOptions {
     /// Permission bits, `0660` if not given.
@@ -91,8 +91,8 @@ pub struct DevNumbers {
 }
 
 impl DevNumbers {
-    /// The number for a mount: as asked, else the lowest free one from 240:0 on in steps of 256. Numbers that were
-    /// asked for may be used twice, as special files of one device may.
+    /// The number for a mount: as asked, else the lowest free one from 240:0 on in steps of 256.
+    /// Numbers that were asked for may be used twice, as special files of one device may.
     ///
     /// # Errors
     /// - `ENOSPC` if all 61,440 are taken.

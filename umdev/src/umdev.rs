@@ -1,7 +1,7 @@
 //! The module itself: from `mount -t umdevTYPE` to a device.
 
 use crate::node::NodeOptions;
-use crate::types::{DiskImage, NbdType, NullType, RamdiskType};
+use crate::submodules::{DiskImage, NbdType, NullType, Qcow2Type, RamdiskType};
 use abi::Errno;
 use abi::dev::{DeviceSource, DeviceType};
 use abi::host::Host;
@@ -18,7 +18,7 @@ impl Umdev {
     #[must_use]
     pub fn new() -> Self {
         let mut types: Vec<Arc<dyn DeviceType>> =
-            vec![Arc::new(RamdiskType), Arc::new(NbdType), Arc::new(NullType)];
+            vec![Arc::new(RamdiskType), Arc::new(NbdType), Arc::new(NullType), Arc::new(Qcow2Type)];
         for image in DiskImage::both() {
             types.push(Arc::new(image));
         }

@@ -7,7 +7,8 @@ use core::ops::Range;
 /// The most that a layer holds in memory for one step of a long transfer, in bytes.
 const STEP_BYTES: u64 = 256 * 1024;
 
-/// Returns the end of a transfer of `len` bytes at `offset`, or `EINVAL` where it passes `size_bytes`.
+/// Returns the end of a transfer of `len` bytes at `offset`, or `EINVAL` where it passes
+/// `size_bytes`.
 pub(crate) fn check_transfer(size_bytes: u64, len: usize, offset: u64) -> Result<u64> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     offset.checked_add(len).filter(|end| *end <= size_bytes).ok_or(Errno::EINVAL)

@@ -42,12 +42,12 @@ struct State {
     next_read: u64,
 }
 
-/// Keeps recently used blocks of a slow disk; writes go down when their block is evicted, and all of them,
-/// in ascending order, before a flush does.
+/// Keeps recently used blocks of a slow disk; writes go down when their block is evicted, and all
+/// of them, in ascending order, before a flush does.
 ///
-/// A block whose write-back fails stays in the cache and dirty, so nothing is lost while this value lives;
-/// the flush that could not write it says `EIO` and never reaches the disk below. One lock is held
-/// over transfers: the layer is for disks where a transfer costs more than the wait.
+/// A block whose write-back fails stays in the cache and dirty, so nothing is lost while this value
+/// lives; the flush that could not write it says `EIO` and never reaches the disk below. One lock
+/// is held over transfers: the layer is for disks where a transfer costs more than the wait.
 #[derive(Debug)]
 pub struct Cached<D: BlockDevice> {
     below: D,
@@ -137,7 +137,8 @@ impl<D: BlockDevice> Cached<D> {
         Ok(())
     }
 
-    /// Fetches up to `wanted` blocks from `first` on, stopping at the end and at a block that is held.
+    /// Fetches up to `wanted` blocks from `first` on, stopping at the end and at a block that is
+    /// held.
     fn fetch(&self, state: &mut State, first: u64, wanted: usize) -> Result<()> {
         let mut lens = Vec::new();
         for number in (first..).take(wanted.clamp(1, self.run_max())) {

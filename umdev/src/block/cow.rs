@@ -11,10 +11,12 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// The unit of ownership, in bytes.
 const CHUNK_BYTES: u64 = 4096;
 
-/// Reads from `lower` what nobody wrote and from `upper` what was written; `lower` is never touched.
+/// Reads from `lower` what nobody wrote and from `upper` what was written; `lower` is never
+/// touched.
 ///
-/// Ownership is a fact that is kept, chunk by chunk, and not inferred from content: a chunk of zeroes that
-/// was written is owned. It lives as long as this value: `upper` alone can't be reopened.
+/// Ownership is a fact that is kept, chunk by chunk, and not inferred from content: a chunk of
+/// zeroes that was written is owned. It lives as long as this value: `upper` alone can't be
+/// reopened.
 #[derive(Debug)]
 pub struct CowDevice<L, U> {
     lower: L,

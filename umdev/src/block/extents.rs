@@ -28,7 +28,8 @@ impl Extents {
         self.ranges.insert(start, end);
     }
 
-    /// Whether `at` is in the set, and the first number after it that differs in that (2^64-1: none).
+    /// Whether `at` is in the set, and the first number after it that differs in that (2^64-1:
+    /// none).
     pub(crate) fn run_at(&self, at: u64) -> (bool, u64) {
         if let Some((_, &end)) = self.ranges.range(..=at).next_back()
             && at < end
@@ -51,7 +52,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_of_ranges_is_a_set_of_numbers(inserts in proptest::collection::vec((0u64..64, 0u64..20), 0..20)) {
+        fn a_set_of_ranges_is_a_set_of_numbers(
+            inserts in proptest::collection::vec((0u64..64, 0u64..20), 0..20),
+        ) {
             let mut set = Extents::default();
             let mut model = [false; 100];
             for (start, len) in inserts {

@@ -17,7 +17,8 @@ pub enum Fault {
     FailFlush(u64),
     /// The power goes before write number `.0`: it, and every call after it, answers `EIO`.
     Cut(u64),
-    /// The power goes within write number `at`: its first `bytes` bytes land, then as [`Fault::Cut`].
+    /// The power goes within write number `at`: its first `bytes` bytes land, then as
+    /// [`Fault::Cut`].
     Torn {
         /// The number of the write.
         at: u64,
@@ -30,8 +31,8 @@ pub enum Fault {
 
 /// Passes calls on until a [`Fault`] is due. What reached the disk below before is there after.
 ///
-/// For crash tests: run an operation over `Faulty::new(disk.clone(), [Fault::Cut(n)])` for every `n`, then
-/// look at `disk`.
+/// For crash tests: run an operation over `Faulty::new(disk.clone(), [Fault::Cut(n)])` for every
+/// `n`, then look at `disk`.
 #[derive(Debug)]
 pub struct Faulty<D> {
     below: D,

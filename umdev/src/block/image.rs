@@ -14,8 +14,8 @@ use std::os::unix::fs::FileTypeExt;
 /// A disk over an opened regular file or block device of the host, by pread(2) and pwrite(2).
 ///
 /// Never by mmap(2): a map of a file that someone truncates is a SIGBUS, where pread says `EIO`.
-/// The length is measured once. A file that shrinks afterwards answers `EIO` beyond its end, reads and
-/// writes alike: an image never grows by being written.
+/// The length is measured once. A file that shrinks afterwards answers `EIO` beyond its end, reads
+/// and writes alike: an image never grows by being written.
 #[derive(Debug)]
 pub struct Image {
     file: File,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 /// The bytes from `start_bytes` of a disk, `size_bytes` long: no transfer ever leaves them.
 ///
-/// Analogous to `struct block_device` of a partition. The length and the read-only mark can change while
-/// the window is in use (`BLKPG`, `BLKROSET`); the start can't.
+/// Analogous to `struct block_device` of a partition. The length and the read-only mark can change
+/// while the window is in use (`BLKPG`, `BLKROSET`); the start can't.
 pub struct Partition {
     below: Arc<dyn BlockDevice>,
     start_bytes: u64,

@@ -21,8 +21,9 @@ struct State {
 
 /// Holds writes until [`flush`](BlockDevice::flush), as a drive with a volatile cache does.
 ///
-/// [`crash`](Self::crash) ends its life with any choice of the unflushed writes on the disk below: the
-/// strictest reading of "no order between flushes". For tests: the memory held is what was written.
+/// [`crash`](Self::crash) ends its life with any choice of the unflushed writes on the disk below:
+/// the strictest reading of "no order between flushes". For tests: the memory held is what was
+/// written.
 #[derive(Debug)]
 pub struct Volatile<D> {
     below: D,
@@ -133,7 +134,7 @@ impl<D: BlockDevice> BlockDevice for Volatile<D> {
 #[cfg(test)]
 mod tests {
     use super::Volatile;
-    use crate::block::Ramdisk;
+    use crate::block::{Fault, Faulty, Ramdisk};
     use abi::Errno;
     use abi::block::BlockDevice;
     use std::sync::Arc;
@@ -158,5 +159,14 @@ mod tests {
         assert_eq!(&buf, b"ac\0a");
         assert_eq!(volatile.read_at(&mut buf, 0), Err(Errno::EIO));
         assert_eq!(volatile.flush(), Err(Errno::EIO));
+    }
+
+    #[test]
+    fn a_flush_goes_all_the_way_down() {
+        let faulty = Faulty::new(Ramdisk::new(512).unwrap(), [Fault::FailFlush(0)]);
+        let volatile = Volatile::new(faulty);
+        volatile.write_at(b"a", 0).unwrap();
+        assert_eq!(volatile.flush(), Err(Errno::EIO));
+        assert_eq!(volatile.flush(), Ok(()));
     }
 }

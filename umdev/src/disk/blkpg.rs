@@ -1,8 +1,8 @@
 //! `BLKPG`: partitions by request, without a table.
 //!
 //! `struct blkpg_ioctl_arg`: op 0 (int), flags 4 (int), datalen 8 (int), address of the data 16.
-//! `struct blkpg_partition`: start 0 (s64, bytes), length 8 (s64, bytes), number 16 (int), two names of 64
-//! bytes that the kernel does not read; 152 bytes with padding.
+//! `struct blkpg_partition`: start 0 (s64, bytes), length 8 (s64, bytes), number 16 (int), two
+//! names of 64 bytes that the kernel does not read; 152 bytes with padding.
 
 use super::{Argument, Disk, Node, close, overlaps};
 use crate::block::Partition;
@@ -50,11 +50,12 @@ impl Disk {
     /// - `EFAULT` for a bad address of either structure.
     /// - `EINVAL` on a partition, or for a partition number below 1.
     /// - delete: `ENXIO` if there is no such partition, `EBUSY` if it is open.
-    /// - `EINVAL` if start or length is negative, the length 0, their sum too large, either not a multiple of
-    ///   the sector, the range past the end of the disk, or the operation unknown.
-    /// - add: `EBUSY` if another partition overlaps, `EINVAL` if the number is above 255, `EBUSY` if it is taken.
-    /// - resize: `ENXIO` if there is no such partition, `EINVAL` if it starts elsewhere, `EBUSY` if another
-    ///   overlaps.
+    /// - `EINVAL` if start or length is negative, the length 0, their sum too large, either not a
+    ///   multiple of the sector, the range past the end of the disk, or the operation unknown.
+    /// - add: `EBUSY` if another partition overlaps, `EINVAL` if the number is above 255, `EBUSY`
+    ///   if it is taken.
+    /// - resize: `ENXIO` if there is no such partition, `EINVAL` if it starts elsewhere, `EBUSY` if
+    ///   another overlaps.
     pub(super) fn blkpg(&self, number: u32, argument: &mut Argument<'_>) -> Result<u64> {
         let change = RawChange::read(argument)?;
         if number != 0 {

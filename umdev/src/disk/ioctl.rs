@@ -1,8 +1,8 @@
 //! What a disk answers to ioctl(2).
 //!
-//! Layouts, errors and their order are those of `blkdev_ioctl` of Linux 6.18, tried on a loop device; the table in
-//! `docs/formats/umdev-ioctls.md` says them one by one, and where this differs. Who may ask
-//! (`CAP_SYS_ADMIN`, a descriptor open for writing) is the caller's business.
+//! Layouts, errors and their order are those of `blkdev_ioctl` of Linux 6.18, tried on a loop
+//! device; the table in `docs/formats/umdev-ioctls.md` says them one by one, and where this
+//! differs. Who may ask (`CAP_SYS_ADMIN`, a descriptor open for writing) is the caller's business.
 
 use super::request::{
     BLKALIGNOFF, BLKBSZGET, BLKBSZSET, BLKDISCARD, BLKDISCARDZEROES, BLKFLSBUF, BLKFRAGET,
@@ -75,7 +75,8 @@ impl Disk {
             }
             BLKBSZSET => self.set_soft_block(number, argument),
             BLKFLSBUF => window.flush().map(|()| 0),
-            // BLKRASET and BLKFRASET; by value, in whole pages, and the product may wrap as the kernel's does.
+            // BLKRASET and BLKFRASET; by value, in whole pages, and the product may wrap as the
+            // kernel's does.
             _ => {
                 let pages = argument.address.wrapping_mul(512) / PAGE_BYTES;
                 self.readahead_sectors.store(pages.saturating_mul(8), Ordering::Relaxed);
@@ -119,8 +120,9 @@ fn describe(window: &Partition, request: u32, argument: &mut Argument<'_>) -> Re
     }
 }
 
-/// `struct hd_geometry`: heads 0 (u8), sectors 1 (u8), cylinders 2 (u16), first sector 8 (unsigned long). The heads
-/// and sectors are those that fdisk assumes; the cylinders are of the whole or partition asked.
+/// `struct hd_geometry`: heads 0 (u8), sectors 1 (u8), cylinders 2 (u16), first sector 8 (unsigned
+/// long). The heads and sectors are those that fdisk assumes; the cylinders are of the whole or
+/// partition asked.
 fn hard_disk_geometry(window: &Partition, argument: &mut Argument<'_>) -> Result<u64> {
     if argument.address == 0 {
         return Err(Errno::EINVAL);

@@ -1,7 +1,8 @@
 //! A disk with partitions: what `/dev/hda` and `/dev/hda1` are.
 //!
-//! The whole is a window over the device behind, and each partition is a window over the whole, so that all of
-//! them see the same bytes and a read-only whole makes every partition so. Analogous to `struct gendisk`.
+//! The whole is a window over the device behind, and each partition is a window over the whole, so
+//! that all of them see the same bytes and a read-only whole makes every partition so. Analogous to
+//! `struct gendisk`.
 
 mod argument;
 mod blkpg;
@@ -87,8 +88,9 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes a disk of `device`, whose length counts down to a whole sector, and reads its partition table if it is
-    /// `partitioned`. A table that can't be read is logged: the disk has no partitions then.
+    /// Makes a disk of `device`, whose length counts down to a whole sector, and reads its
+    /// partition table if it is `partitioned`. A table that can't be read is logged: the disk has
+    /// no partitions then.
     ///
     /// # Errors
     /// - `EINVAL` if the device's sector is not a power of two from 512 to 4096.
@@ -108,8 +110,8 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Reads the partition table again. Partitions that are where they were stay the same object; others are closed
-    /// to who still holds them.
+    /// Reads the partition table again. Partitions that are where they were stay the same object;
+    /// others are closed to who still holds them.
     ///
     /// # Errors
     /// In check order:
@@ -150,7 +152,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Forgets all partitions, open or not, and the read-only mark: what is behind is not what it was.
+    /// Forgets all partitions, open or not, and the read-only mark: what is behind is not what it
+    /// was.
     pub(crate) fn reset(&self) {
         self.adopt(&mut self.lock(), &Table::default());
         self.whole.set_read_only(false);
@@ -264,9 +267,9 @@ impl Device for Disk {
         Ok(())
     }
 
-    /// Ends an open. The last one of a whole disk that was open for writing has the table read again, if no partition
-    /// is open: the kernel leaves that to udev, which asks for it whenever a writer closes a disk, and a view
-    /// has no udev.
+    /// Ends an open. The last one of a whole disk that was open for writing has the table read
+    /// again, if no partition is open: the kernel leaves that to udev, which asks for it whenever a
+    /// writer closes a disk, and a view has no udev.
     fn release(&self, number: u32) {
         let mut state = self.lock();
         let Ok(node) = state.node_mut(number) else { return };

@@ -1,4 +1,5 @@
-//! Numbers of ioctl(2) requests on block devices (linux/fs.h, linux/blkpg.h, linux/blkzoned.h, linux/hdreg.h).
+//! Numbers of ioctl(2) requests on block devices (linux/fs.h, linux/blkpg.h, linux/blkzoned.h,
+//! linux/hdreg.h).
 
 /// File system block size of the file: `int *`. Answered by the kernel's VFS.
 pub const FIGETBSZ: u32 = 0x0002;
@@ -61,8 +62,8 @@ pub const BLKGETNRZONES: u32 = 0x8004_1285;
 
 /// Whether the kernel answers `EBADF` to `request` on a descriptor that is not open for writing.
 ///
-/// The caller of `Device::ioctl` knows the descriptor and checks this. For [`BLKDISCARD`] the kernel checks
-/// the address (`EFAULT`) before, for the others after.
+/// The caller of `Device::ioctl` knows the descriptor and checks this. For [`BLKDISCARD`] the
+/// kernel checks the address (`EFAULT`) before, for the others after.
 #[must_use]
 pub fn needs_write_access(request: u32) -> bool {
     matches!(request, BLKDISCARD | BLKSECDISCARD | BLKZEROOUT)

@@ -48,8 +48,8 @@ impl LoopControl {
     /// # Errors
     /// - `LOOP_CTL_ADD`: `EEXIST` if there is such a device, `ENOSPC` above number 4095. A negative
     ///   number adds the lowest that is missing.
-    /// - `LOOP_CTL_REMOVE`: `EINVAL` for a negative number, `ENODEV` if there is no such device, `EBUSY` if it is
-    ///   bound or open.
+    /// - `LOOP_CTL_REMOVE`: `EINVAL` for a negative number, `ENODEV` if there is no such device,
+    ///   `EBUSY` if it is bound or open.
     /// - `LOOP_CTL_GET_FREE`: `ENOSPC` if all 4096 are bound.
     /// - anything else: `ENOTTY`.
     pub fn request(&self, request: u32, arg: u64) -> Result<u64> {

@@ -22,8 +22,8 @@ const CONFIGURABLE: u32 = FLAG_READ_ONLY | FLAG_AUTOCLEAR | FLAG_PARTSCAN | FLAG
 /// Flags that `LOOP_SET_STATUS` may set; it clears autoclear alone.
 const SETTABLE: u32 = FLAG_AUTOCLEAR | FLAG_PARTSCAN;
 
-/// The file behind a loop device, as the caller found it behind the descriptor: a regular file or a block device;
-/// for anything else the caller answers `EINVAL`.
+/// The file behind a loop device, as the caller found it behind the descriptor: a regular file or a
+/// block device; for anything else the caller answers `EINVAL`.
 #[derive(Clone)]
 pub struct Backing {
     /// Its bytes.
@@ -126,8 +126,8 @@ impl LoopDevice {
         })
     }
 
-    /// Answers a request with a descriptor, which the caller has turned into `backing` (`EBADF` before if there is none).
-    /// `writable`: the loop device's own descriptor is open for writing.
+    /// Answers a request with a descriptor, which the caller has turned into `backing` (`EBADF`
+    /// before if there is none). `writable`: the loop device's own descriptor is open for writing.
     ///
     /// # Errors
     /// In check order, as `loop_configure` and `loop_change_fd` of the kernel:
@@ -135,8 +135,8 @@ impl LoopDevice {
     /// - change: `ENXIO` if it is not bound, `EINVAL` if it is not read-only.
     /// - `EBADF` if the backing is this device, by any number of loop devices between.
     /// - `EINVAL` if the backing is a loop device that is not bound.
-    /// - configure: `EINVAL` for unknown flags, encryption, or a block size that is not a power of two from 512
-    ///   to 4096; `EOVERFLOW` if offset or limit pass 2^63.
+    /// - configure: `EINVAL` for unknown flags, encryption, or a block size that is not a power of
+    ///   two from 512 to 4096; `EOVERFLOW` if offset or limit pass 2^63.
     /// - change: `EINVAL` if the length differs.
     pub fn bind(&self, request: LoopRequest, backing: Backing, writable: bool) -> Result<u64> {
         let chain = self.chain.clone();
@@ -202,7 +202,8 @@ impl LoopDevice {
         Ok(0)
     }
 
-    /// Follows loop devices below `backing`. The chain lock is held, so no two of them close a circle.
+    /// Follows loop devices below `backing`. The chain lock is held, so no two of them close a
+    /// circle.
     fn check_chain(&self, backing: &Backing) -> Result<()> {
         let mut next = backing.loop_below.clone();
         while let Some(device) = next {
@@ -367,8 +368,8 @@ impl Device for LoopDevice {
         }
     }
 
-    /// Answers the requests of loop(4), then those of every disk. A request with a descriptor must go to
-    /// [`LoopDevice::bind`]: here it has none, and answers `EBADF`.
+    /// Answers the requests of loop(4), then those of every disk. A request with a descriptor must
+    /// go to [`LoopDevice::bind`]: here it has none, and answers `EBADF`.
     fn ioctl(
         &self,
         number: u32,

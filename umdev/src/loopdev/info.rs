@@ -1,12 +1,12 @@
 //! The status of a loop device as programs see it.
 //!
-//! `struct loop_info64`, 232 bytes: device 0, inode 8, rdevice 16, offset 24, size limit 32 (u64 each), number 40,
-//! encryption type 44, key size 48, flags 52 (u32 each), file name 56 (64 bytes), cipher name 120 (64
-//! bytes), key 184 (32 bytes), init 216 (2 x u64).
+//! `struct loop_info64`, 232 bytes: device 0, inode 8, rdevice 16, offset 24, size limit 32 (u64
+//! each), number 40, encryption type 44, key size 48, flags 52 (u32 each), file name 56 (64 bytes),
+//! cipher name 120 (64 bytes), key 184 (32 bytes), init 216 (2 x u64).
 //!
-//! `struct loop_info` of x86-64 and other 64-bit machines, 168 bytes: number 0 (int), device 8, inode 16, rdevice 24
-//! (unsigned long each), offset 32, encryption type 36, key size 40, flags 44 (int each), name 48 (64 bytes), key
-//! 112 (32 bytes), init 144 (2 x unsigned long), reserved 160.
+//! `struct loop_info` of x86-64 and other 64-bit machines, 168 bytes: number 0 (int), device 8,
+//! inode 16, rdevice 24 (unsigned long each), offset 32, encryption type 36, key size 40, flags 44
+//! (int each), name 48 (64 bytes), key 112 (32 bytes), init 144 (2 x unsigned long), reserved 160.
 
 use abi::{Errno, Result};
 
@@ -89,7 +89,8 @@ impl Info {
         }
     }
 
-    /// Refuses what no loop device does: `EINVAL` for encryption, `EOVERFLOW` for offsets past 2^63.
+    /// Refuses what no loop device does: `EINVAL` for encryption, `EOVERFLOW` for offsets past
+    /// 2^63.
     pub(super) fn check(&self) -> Result<()> {
         if self.encrypt_key_size > KEY_BYTES || self.encrypt_type != 0 {
             return Err(Errno::EINVAL);

@@ -1,4 +1,5 @@
-//! `/dev/loop-control` and `/dev/loopN` of a view, so that `mount -o loop` and losetup(8) work in it.
+//! `/dev/loop-control` and `/dev/loopN` of a view, so that `mount -o loop` and losetup(8) work in
+//! it.
 //!
 //! A state machine without files: the three requests that carry a descriptor are first decoded
 //! ([`LoopRequest::decode`]), the caller finds out what the descriptor is ([`Backing`]), and
@@ -12,8 +13,9 @@
 //!   monitor: decode -> None, so control.device(3).ioctl(0, ...)
 //! ```
 //!
-//! States: unbound -> bound (`LOOP_CONFIGURE`) -> running down (`LOOP_CLR_FD` by the only opener) -> unbound (last
-//! close). With other openers `LOOP_CLR_FD` sets autoclear, and the last close unbinds.
+//! States: unbound -> bound (`LOOP_CONFIGURE`) -> running down (`LOOP_CLR_FD` by the only opener)
+//! -> unbound (last close). With other openers `LOOP_CLR_FD` sets autoclear, and the last close
+//! unbinds.
 
 mod control;
 mod device;

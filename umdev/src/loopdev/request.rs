@@ -20,7 +20,8 @@ pub(super) const LOOP_CTL_ADD: u32 = 0x4c80;
 pub(super) const LOOP_CTL_REMOVE: u32 = 0x4c81;
 pub(super) const LOOP_CTL_GET_FREE: u32 = 0x4c82;
 
-/// `struct loop_config`: fd 0 (u32), block size 4 (u32), `struct loop_info64` 8, reserved 240; 304 bytes.
+/// `struct loop_config`: fd 0 (u32), block size 4 (u32), `struct loop_info64` 8, reserved 240; 304
+/// bytes.
 const CONFIG_BYTES: usize = 304;
 
 /// What `LOOP_CONFIGURE` asks for besides the file.
@@ -42,7 +43,8 @@ pub enum LoopRequest {
 }
 
 impl LoopRequest {
-    /// Reads the argument of a request that hands a descriptor over, once; `None` for any other request.
+    /// Reads the argument of a request that hands a descriptor over, once; `None` for any other
+    /// request.
     ///
     /// # Errors
     /// - `EFAULT` if `arg` is a bad address.

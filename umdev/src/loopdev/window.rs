@@ -33,7 +33,8 @@ impl Window {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view;
     }
 
-    /// Shows `device` from `offset` on, at most `size_limit` bytes if that is not 0, down to 512-byte sectors.
+    /// Shows `device` from `offset` on, at most `size_limit` bytes if that is not 0, down to
+    /// 512-byte sectors.
     pub(super) fn show(
         &self,
         device: &Arc<dyn BlockDevice>,

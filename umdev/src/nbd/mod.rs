@@ -1,11 +1,12 @@
 //! A disk behind a socket: a client of the network block device protocol.
 //!
-//! Fixed newstyle handshake with `NBD_OPT_GO`, simple replies, one request at a time (the protocol's
-//! `doc/proto.md`). Numbers are big-endian. A connection that fails once is not used again: every later transfer
-//! answers `EIO`, because what a server still has to say can't be told from what it says next.
+//! Fixed newstyle handshake with `NBD_OPT_GO`, simple replies, one request at a time (the
+//! protocol's `doc/proto.md`). Numbers are big-endian. A connection that fails once is not used
+//! again: every later transfer answers `EIO`, because what a server still has to say can't be told
+//! from what it says next.
 //!
-//! Deliberately absent: TLS, structured replies, reconnecting. Put a [`Cached`](crate::block::Cached) before it: a
-//! round trip costs more than a lock.
+//! Deliberately absent: TLS, structured replies, reconnecting. Put a
+//! [`Cached`](crate::block::Cached) before it: a round trip costs more than a lock.
 
 mod handshake;
 mod uri;
@@ -70,8 +71,8 @@ pub struct NbdDevice {
 }
 
 impl NbdDevice {
-    /// Shakes hands over `stream` for the export `name` ("" is the server's default). The stream should give up by
-    /// itself when its peer is silent.
+    /// Shakes hands over `stream` for the export `name` ("" is the server's default). The stream
+    /// should give up by itself when its peer is silent.
     ///
     /// # Errors
     /// - what went wrong in the handshake.
@@ -284,7 +285,8 @@ impl BlockDevice for NbdDevice {
         self.request(FLUSH, 0, 0, Payload::None)
     }
 
-    /// By `NBD_CMD_WRITE_ZEROES`, which lets the server punch a hole and promises zeroes; `NBD_CMD_TRIM` promises nothing.
+    /// By `NBD_CMD_WRITE_ZEROES`, which lets the server punch a hole and promises zeroes;
+    /// `NBD_CMD_TRIM` promises nothing.
     fn discard(&self, range: Range<u64>) -> Result<()> {
         crate::block::check_discard(&self.geometry(), &range)?;
         if !self.export.can_zero || self.whole_units(&range) != range {

@@ -1,8 +1,9 @@
 //! The chain of sectors inside an extended partition.
 //!
-//! Each EBR is laid out as an MBR: usually one entry for a logical partition, counted from this EBR, and one
-//! of an extended type for the next EBR, counted from the start of the whole extended partition. Walked as
-//! the kernel's `parse_extended` does, with one more check: a sector is visited once.
+//! Each EBR is laid out as an MBR: usually one entry for a logical partition, counted from this
+//! EBR, and one of an extended type for the next EBR, counted from the start of the whole extended
+//! partition. Walked as the kernel's `parse_extended` does, with one more check: a sector is
+//! visited once.
 
 use super::mbr::{RawEntry, RawMbr, read_sector};
 use super::{Entry, LeftOut, NUMBER_MAX, Table};
@@ -12,7 +13,8 @@ use std::collections::BTreeSet;
 /// Links that may be followed without finding a partition.
 const EMPTY_LINKS_MAX: u32 = 100;
 
-/// The walk through the EBRs of one disk; logical partitions are numbered from 5 across all of them.
+/// The walk through the EBRs of one disk; logical partitions are numbered from 5 across all of
+/// them.
 pub(crate) struct Chain<'a> {
     device: &'a dyn BlockDevice,
     visited: BTreeSet<u64>,
@@ -26,7 +28,8 @@ impl<'a> Chain<'a> {
 
     /// Adds the logical partitions of the extended partition `first`, `sectors` long.
     ///
-    /// A broken chain ends the walk and is told in [`Table::left_out`]; what was found before stays.
+    /// A broken chain ends the walk and is told in [`Table::left_out`]; what was found before
+    /// stays.
     pub(crate) fn follow(&mut self, table: &mut Table, first: u64, sectors: u64) {
         let mut link =
             Link { extended_first: first, extended_sectors: sectors, at: first, sectors };

@@ -14,9 +14,9 @@
 //! | 80, 84 | 4 | number and size of entries |
 //! | 88 | 4 | CRC-32 of the entries |
 //!
-//! Entry: type GUID 0, own GUID 16, first sector 32, last sector 40 (inclusive), attributes 48, name 56
-//! (36 UTF-16 units). Judged as the kernel's `is_gpt_valid`, and with the spec's recovery: where the first
-//! header is bad the one in the last sector counts.
+//! Entry: type GUID 0, own GUID 16, first sector 32, last sector 40 (inclusive), attributes 48,
+//! name 56 (36 UTF-16 units). Judged as the kernel's `is_gpt_valid`, and with the spec's recovery:
+//! where the first header is bad the one in the last sector counts.
 
 use super::field::{field, le32, le64};
 use super::guid::Guid;

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-/// A GUID in the byte order of the disk: its first three groups are little-endian (UEFI, appendix A).
+/// A GUID in the byte order of the disk: its first three groups are little-endian (UEFI, appendix
+/// A).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Guid(pub [u8; 16]);
 

@@ -6,9 +6,9 @@
 //! | 446 | 4 x 16 | entries |
 //! | 510 | 2 | signature 55 AA |
 //!
-//! An entry: boot indicator 0, CHS of the first sector 1-3, type 4, CHS of the last sector 5-7, first
-//! sector 8 (le32), number of sectors 12 (le32). CHS is read by nobody since disks passed 8 GB. Sectors are
-//! of the device's size. Judged as the kernel's `msdos_partition` does.
+//! An entry: boot indicator 0, CHS of the first sector 1-3, type 4, CHS of the last sector 5-7,
+//! first sector 8 (le32), number of sectors 12 (le32). CHS is read by nobody since disks passed 8
+//! GB. Sectors are of the device's size. Judged as the kernel's `msdos_partition` does.
 
 use super::ebr;
 use super::field::{field, le32};

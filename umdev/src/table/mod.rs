@@ -1,8 +1,9 @@
 //! Partition tables: read, judged, never written (fdisk and its like write).
 //!
 //! [`Table::read`] answers what the kernel would: a disk whose table is refused is a disk without
-//! partitions, an entry that can't be is left out, one that passes the end is cut. What was refused or left
-//! out is logged, and told in [`Table::left_out`]. Overlapping entries are kept, as the kernel keeps them.
+//! partitions, an entry that can't be is left out, one that passes the end is cut. What was refused
+//! or left out is logged, and told in [`Table::left_out`]. Overlapping entries are kept, as the
+//! kernel keeps them.
 
 mod ebr;
 mod field;
@@ -84,8 +85,9 @@ impl Entry {
         matches!(self.kind, Kind::Mbr { type_code: 0x05 | 0x0f | 0x85, .. })
     }
 
-    /// The length in bytes of the block device that the kernel makes of it: of an extended partition only
-    /// the first KiB (or sector), so that nobody makes a file system over the logical ones.
+    /// The length in bytes of the block device that the kernel makes of it: of an extended
+    /// partition only the first KiB (or sector), so that nobody makes a file system over the
+    /// logical ones.
     #[must_use]
     pub fn device_bytes(&self, block_size: u32) -> u64 {
         let bytes = self.sectors.saturating_mul(u64::from(block_size));

@@ -204,7 +204,8 @@ fn ranges_are_checked_as_the_kernel_does() {
     assert_eq!(by_value(&disk, 0, BLKDISCARD, BAD), Err(Errno::EFAULT));
     assert_eq!(by_value(&disk, 0, BLKZEROOUT, BAD), Err(Errno::EFAULT));
     assert_eq!(by_value(&disk, 0, BLKSECDISCARD, BAD), Err(Errno::EOPNOTSUPP));
-    // Error: on a read-only disk a discard is refused before its range is looked at, a zero-out after.
+    // Error: on a read-only disk a discard is refused before its range is looked at, a zero-out
+    // after.
     with_bytes(&disk, 0, BLKROSET, &1i32.to_ne_bytes()).unwrap();
     assert_eq!(with_bytes(&disk, 0, BLKDISCARD, &range(1, 512)), Err(Errno::EPERM));
     assert_eq!(with_bytes(&disk, 0, BLKZEROOUT, &range(1, 512)), Err(Errno::EINVAL));

@@ -34,8 +34,8 @@ pub(crate) fn mbr_sector(disk: &dyn BlockDevice, lba: u64, entries: &[Part]) {
     disk.write_at(&sector, offset).unwrap();
 }
 
-/// Writes an MBR with `primaries` in slots 1-3 and, if there are `logicals`, an extended partition in slot 4 over
-/// them; each logical has its EBR in the sector before it.
+/// Writes an MBR with `primaries` in slots 1-3 and, if there are `logicals`, an extended partition
+/// in slot 4 over them; each logical has its EBR in the sector before it.
 pub(crate) fn mbr(disk: &dyn BlockDevice, primaries: &[Part], logicals: &[Part]) {
     let mut entries = vec![(0, 0, 0); 3];
     entries[..primaries.len()].copy_from_slice(primaries);

@@ -1,4 +1,5 @@
-//! The images of `fixtures/fixtures.sh`, read and compared with what sfdisk said when they were made.
+//! The images of `fixtures/fixtures.sh`, read and compared with what sfdisk said when they were
+//! made.
 
 use crate::tools::{Line, dump_lines, ours};
 use abi::block::BlockDevice;

@@ -5,11 +5,13 @@
 mod disk;
 mod emit;
 mod fixtures;
+mod hostile;
 mod loopdev;
 mod memory;
 mod model;
 mod module;
 mod nbd;
+mod qcow2;
 mod table;
 mod threads;
 mod tools;

@@ -110,6 +110,13 @@ fn step(device: &dyn BlockDevice, model: &mut [u8], op: &Op) {
     }
 }
 
+/// Marks what an operation changed, if it did.
+fn touch(touched: &mut [bool], offset: u64, len: usize) {
+    if let Some(part) = touched.get_mut(offset as usize..).and_then(|rest| rest.get_mut(..len)) {
+        part.fill(true);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -164,8 +171,8 @@ proptest! {
             step(&*cached, &mut model, op);
             match op {
                 Op::Flush => { flushed.copy_from_slice(&model); touched.fill(false); }
-                Op::Write(o, l, _) => if let Ok(r) = bounded(&model, *o, *l) { touched[r].fill(true) },
-                Op::Discard(f, t) => if let Ok(r) = bounded(&model, *f, (t - f) as usize) { touched[r].fill(true) },
+                Op::Write(o, l, _) => touch(&mut touched, *o, *l),
+                Op::Discard(f, t) => touch(&mut touched, *f, (t - f) as usize),
                 Op::Read(..) => {}
             }
         }
@@ -173,7 +180,8 @@ proptest! {
         let mut after = vec![0u8; SIZE as usize];
         disk.read_at(&mut after, 0).unwrap();
         for (i, byte) in after.iter().enumerate() {
-            // A byte that was not written since the flush shares its block with bytes that were, and has one value.
+            // A byte that was not written since the flush shares its block with bytes that were,
+            // and has one value.
             prop_assert!(touched[i] || *byte == flushed[i], "byte {} was lost", i);
         }
     }

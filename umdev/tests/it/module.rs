@@ -162,7 +162,8 @@ fn null_swallows_and_ends() {
 fn refusals_say_what_and_why() {
     let (errno, message) = refusal("umdevfloppy", "");
     assert_eq!(errno, Errno::ENODEV);
-    let expected = "no submodule umdevfloppy; umdev has umdevramdisk, umdevnbd, umdevnull, umdevmbr, umdevpartx";
+    let expected = "no submodule umdevfloppy; umdev has umdevramdisk, umdevnbd, umdevnull, \
+                    umdevqcow2, umdevmbr, umdevpartx";
     assert_eq!(message, expected);
     for name in ["umdevmbr", "umdevramdisk", "umdevnull"] {
         let (errno, message) = refusal(name, "mode=600,bogus=1");
@@ -185,6 +186,6 @@ fn the_module_claims_its_prefix() {
         ("umdev", vec![Claim::FsTypePrefix("umdev".to_owned())])
     );
     assert!(!module.description().is_empty());
-    let more = Umdev::new().with_type(Arc::new(umdev::types::NullType));
-    assert_eq!(more.type_names().count(), 6);
+    let more = Umdev::new().with_type(Arc::new(umdev::submodules::NullType));
+    assert_eq!(more.type_names().count(), 7);
 }

@@ -62,7 +62,7 @@ proptest! {
         let disk = emit::disk(8192, block_size);
         let parts: Vec<GptPart> = (1u32..)
             .zip(laid(&lengths, 40))
-            .map(|(n, (start, len, _))| (n * 3, u64::from(start), u64::from(start + len - 1), "name"))
+            .map(|(n, (start, len, _))| (n * 3, start.into(), (start + len - 1).into(), "name"))
             .collect();
         emit::gpt(&*disk, &parts, &|_| {});
         if spoil_first {
@@ -82,7 +82,8 @@ proptest! {
     fn no_bytes_make_the_reader_fail(
         sectors in proptest::collection::vec(
             (0u64..64, proptest::collection::vec(any::<u8>(), 512)), 1..6),
-        extended in proptest::collection::vec((0u32..70, 0u32..70, prop_oneof![Just(5u8), Just(0x83), any::<u8>()]), 8),
+        extended in proptest::collection::vec(
+            (0u32..70, 0u32..70, prop_oneof![Just(5u8), Just(0x83), any::<u8>()]), 8),
     ) {
         let disk = emit::disk(64, 512);
         for (lba, bytes) in &sectors {

@@ -32,7 +32,8 @@ fn writers_of_different_partitions_do_not_meet() {
             scope.spawn(move || {
                 for round in 0..20u64 {
                     for sector in 0..100u64 {
-                        // Odd offsets, so that neighbours share blocks of the cache and chunks of the snapshot.
+                        // Odd offsets, so that neighbours share blocks of the cache and chunks of
+                        // the snapshot.
                         let bytes = [number.wrapping_mul(round as u8 + 1); 300];
                         part.write_at(&bytes, sector * SECTOR + round % 7).unwrap();
                         let mut buf = [0u8; 300];

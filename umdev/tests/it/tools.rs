@@ -95,11 +95,13 @@ fn sfdisk(path: &Path, script: &str) {
 fn what_sfdisk_wrote_we_read() {
     let scripts = [
         (
-            "label: dos\n1 : size=4M, type=c, bootable\n2 : size=10M, type=f\n3 : type=83\n5 : size=2M\n6 : size=3M, type=82\n",
+            "label: dos\n1 : size=4M, type=c, bootable\n2 : size=10M, type=f\n3 : type=83\n\
+             5 : size=2M\n6 : size=3M, type=82\n",
             5,
         ),
         (
-            "label: dos\n4 : start=5M, size=14M, type=85\n5 : size=2M\n6 : size=2M\n7 : size=2M\n8 : size=1M\n1 : size=1M\n",
+            "label: dos\n4 : start=5M, size=14M, type=85\n5 : size=2M\n6 : size=2M\n\
+             7 : size=2M\n8 : size=1M\n1 : size=1M\n",
             6,
         ),
         ("label: dos\nlabel-id: 0x1\nstart=1, size=1, type=da\n", 1),

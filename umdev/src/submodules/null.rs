@@ -1,9 +1,9 @@
 //! `umdevnull`: the smallest submodule, to be read as a model.
 //!
-//! A submodule is two values. The [`DeviceType`] is what the module has one of: it knows the name that follows
-//! `mount -t`, and makes a device from a source and options. The [`Device`] is what each mount has one
-//! of: it answers for the special file. To add a submodule, write a file like this one and put its type into
-//! the list of [`Umdev::new`](crate::Umdev::new).
+//! A submodule is two values. The [`DeviceType`] is what the module has one of: it knows the name
+//! that follows `mount -t`, and makes a device from a source and options. The [`Device`] is what
+//! each mount has one of: it answers for the special file. To add a submodule, write a file like
+//! this one and put its type into the list of [`Umdev::new`](crate::Umdev::new).
 
 use abi::dev::{Device, DeviceKind, DeviceSource, DeviceType, SubDevice, UserMemory};
 use abi::module::MountError;
@@ -29,8 +29,8 @@ impl DeviceType for NullType {
         _source: DeviceSource,
         options: &mut Options,
     ) -> core::result::Result<Arc<dyn Device>, MountError> {
-        // Opens are not checked against it: what goes nowhere may be written to a read-only null, as to the kernel's
-        // /dev/null on a read-only file system.
+        // Opens are not checked against it: what goes nowhere may be written to a read-only null,
+        // as to the kernel's /dev/null on a read-only file system.
         options.take_flag("ro");
         // Every type takes the options that it knows and then refuses the rest by name.
         options.finish()?;

@@ -13,7 +13,8 @@ const CACHE_DEFAULT: u64 = 4 << 20;
 
 /// A disk that an NBD server exports: `mount -t umdevnbd nbd://host/export /dev/hdb`.
 ///
-/// The server is reached from the monitor's own network. Options: those of every disk, with `cache=4M` if not given.
+/// The server is reached from the monitor's own network. Options: those of every disk, with
+/// `cache=4M` if not given.
 pub struct NbdType;
 
 impl DeviceType for NbdType {

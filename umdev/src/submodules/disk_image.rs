@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 /// A disk whose bytes are an image's, with the partitions of its table, MBR or GPT.
 ///
-/// Options: `snapshot` keeps changes in memory and forgets them; `sector=` is the logical sector in bytes (the
-/// image's own, 512 for a file); `cache=` puts a cache of that many bytes before a slow image; `ro`.
+/// Options: `snapshot` keeps changes in memory and forgets them; `sector=` is the logical sector in
+/// bytes (the image's own, 512 for a file); `cache=` puts a cache of that many bytes before a slow
+/// image; `ro`.
 pub struct DiskImage {
     name: &'static str,
 }

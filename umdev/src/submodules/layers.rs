@@ -20,8 +20,8 @@ pub(super) struct DiskLayers {
     /// A cache of so many bytes.
     pub(super) cache_bytes: Option<u64>,
     /// Changes are kept in memory and forgotten.
-    snapshot: bool,
-    read_only: bool,
+    pub(super) snapshot: bool,
+    pub(super) read_only: bool,
 }
 
 impl DiskLayers {

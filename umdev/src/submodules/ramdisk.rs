@@ -14,7 +14,8 @@ const SIZE_DEFAULT: u64 = 16 << 20;
 
 /// A sparse disk of zeroes that can be partitioned.
 ///
-/// Options: `size=` (16M if not given), `sector=` in bytes (512), `ro`. The source is not looked at.
+/// Options: `size=` (16M if not given), `sector=` in bytes (512), `ro`. The source is not looked
+/// at.
 pub struct RamdiskType;
 
 impl DeviceType for RamdiskType {

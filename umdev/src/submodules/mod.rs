@@ -4,11 +4,13 @@ mod disk_image;
 mod layers;
 mod nbd;
 mod null;
+mod qcow2;
 mod ramdisk;
 
 pub use disk_image::DiskImage;
 pub use nbd::NbdType;
 pub use null::NullType;
+pub use qcow2::Qcow2Type;
 pub use ramdisk::RamdiskType;
 
 use abi::module::MountError;
