@@ -50,8 +50,10 @@ fn base_directory() -> Result<&'static str> {
     static BASE: OnceLock<Option<String>> = OnceLock::new();
     BASE.get_or_init(|| {
         let own = std::env::var("XDG_RUNTIME_DIR").ok();
-        let candidates =
-            ["/dev/shm".to_owned()].into_iter().chain(own).chain(["/tmp".into(), "/var/tmp".into()]);
+        let candidates = ["/dev/shm".to_owned()]
+            .into_iter()
+            .chain(own)
+            .chain(["/tmp".into(), "/var/tmp".into()]);
         candidates.into_iter().find(|dir| {
             let probe = format!("{dir}/.view-{}-probe", std::process::id());
             std::fs::create_dir(&probe).is_ok() && std::fs::remove_dir(&probe).is_ok()

@@ -158,11 +158,8 @@ impl Monitor {
         for _ in 0..8 {
             let Ok(target) = hostview::readlink(&here) else { return true };
             let parent = path::split(&here).map_or(&b"/"[..], |(p, _)| p);
-            let text = if target.first() == Some(&b'/') {
-                target
-            } else {
-                path::append(parent, &target)
-            };
+            let text =
+                if target.first() == Some(&b'/') { target } else { path::append(parent, &target) };
             if path::has_dotdot(&text) {
                 return false;
             }
@@ -200,8 +197,16 @@ impl Monitor {
     fn is_proc_name(&self, name: &[u8]) -> bool {
         matches!(
             name,
-            b"mounts" | b"mountinfo" | b"mountstats" | b"filesystems" | b"partitions" | b"exe"
-                | b"cwd" | b"root" | b"self" | b"thread-self"
+            b"mounts"
+                | b"mountinfo"
+                | b"mountstats"
+                | b"filesystems"
+                | b"partitions"
+                | b"exe"
+                | b"cwd"
+                | b"root"
+                | b"self"
+                | b"thread-self"
         ) || name.iter().all(u8::is_ascii_digit)
     }
 }

@@ -8,6 +8,7 @@
 //! - `test`: the tools and fixtures that the tests need, then every test.
 //! - `fixtures`: the images alone.
 //! - `bench`: how fast views are, as `docs/benchmarks.md`.
+//! - `man`: manual pages and completions of the commands.
 //! - `syscalls`: the page that the system call table makes.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@ mod bench;
 mod ci;
 mod command;
 mod fixtures;
+mod manual;
 mod packages;
 mod syscalls_page;
 mod test;
@@ -32,6 +34,7 @@ usage: cargo xtask TASK
   fixtures            make the images of target/fixtures (as root)
   bench [--quick] [--trace] [--rounds=N] [FILTER]
                       measure beside native, proot, fuse2fs ...; in full, write docs/benchmarks.md
+  man                 write target/man and target/completions
   syscalls [--check]  write docs/syscalls.md, or fail if it is not current";
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", words @ ..] => bench::run(words),
         // For bench itself, which runs it in views and mounts.
         ["probe", words @ ..] => bench::probe::run(words),
+        ["man"] => manual::write(),
         ["syscalls"] => syscalls_page::write(),
         ["syscalls", "--check"] => syscalls_page::check(),
         ["help" | "--help" | "-h"] => {

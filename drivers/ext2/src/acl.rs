@@ -145,7 +145,9 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let mut attribute = vec![2, 0, 0, 0];
-        for (tag, perm, id) in [(1u16, 6u16, NO_ID), (2, 7, 1234), (4, 4, NO_ID), (16, 7, NO_ID), (32, 4, NO_ID)] {
+        for (tag, perm, id) in
+            [(1u16, 6u16, NO_ID), (2, 7, 1234), (4, 4, NO_ID), (16, 7, NO_ID), (32, 4, NO_ID)]
+        {
             attribute.extend_from_slice(&tag.to_le_bytes());
             attribute.extend_from_slice(&perm.to_le_bytes());
             attribute.extend_from_slice(&id.to_le_bytes());
@@ -156,6 +158,9 @@ mod tests {
         // Error: cut off in the middle of an entry.
         assert_eq!(from_disk(11, &disk[..disk.len() - 1]), Err(Corrupt::Acl { ino: 11 }.into()));
         // Error: a tag that is none.
-        assert_eq!(to_disk(&[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]), Err(Error::Answer(Errno::EINVAL)));
+        assert_eq!(
+            to_disk(&[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]),
+            Err(Error::Answer(Errno::EINVAL))
+        );
     }
 }

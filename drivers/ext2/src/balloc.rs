@@ -141,7 +141,8 @@ impl Volume {
             }
             let bits = self.free_map(group, &desc)?;
             let end = self.sb.group_blocks(group);
-            let from = if step == 0 { low32(goal.saturating_sub(self.sb.group_start(group))) } else { 0 };
+            let from =
+                if step == 0 { low32(goal.saturating_sub(self.sb.group_start(group))) } else { 0 };
             if step == 0 && !bitmap::is_set(&bits, from) {
                 let stop = bitmap::next(&bits, from, end, true).unwrap_or(end);
                 let count = stop.saturating_sub(from).min(want);

@@ -1,8 +1,9 @@
 //! A transaction made durable: through the log where there is one, else in an order that e2fsck can mend.
 //!
 //! With a log: data and the log's copies, a flush, the commit block, a flush; the blocks go to their places
-//! later, many at once. Without: data, a flush; blocks that are new and directories, a flush; inodes, a flush;
-//! bitmaps, descriptors and the superblock, a flush. So an inode never leads to what is not there yet.
+//! later, many at once. Without: data, a flush; blocks that are new, a flush; inodes, a flush; directories and what
+//! else was there before, a flush; bitmaps, descriptors and the superblock, a flush. So nothing ever leads to what
+//! is not there yet, but an inode may be without its name for a moment: e2fsck finds it a place in `lost+found`.
 
 use crate::error::{Error, Result};
 use crate::features::Incompat;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 /// Neighbouring blocks are written at once, up to this many bytes.
 const WRITE_MAX: usize = 1 << 20;
 
-/// The order of direct writes: what others lead to comes first.
+/// The order of direct writes: what others lead to comes first. A directory that grew has its new blocks and
+/// its inode before names leave the old blocks for them, so no name is ever nowhere.
 fn stage_of(dirty: &Dirty) -> u8 {
     match dirty.kind {
+        Kind::BlockBitmap(_) | Kind::InodeBitmap(_) | Kind::Descs(_) | Kind::Super => 3,
         Kind::Inodes => 1,
-        Kind::BlockBitmap(_) | Kind::InodeBitmap(_) | Kind::Descs(_) | Kind::Super => 2,
-        Kind::Dir(_) | Kind::Extent(_) | Kind::Xattr | Kind::Plain => 0,
+        Kind::Dir(_) | Kind::Extent(_) | Kind::Xattr | Kind::Plain if dirty.is_fresh => 0,
+        Kind::Dir(_) | Kind::Extent(_) | Kind::Xattr | Kind::Plain => 2,
     }
 }
 
@@ -108,7 +111,7 @@ impl Volume {
 
     fn commit_in_place(&mut self) -> Result<()> {
         self.flush()?;
-        for stage in 0..=2 {
+        for stage in 0..=3 {
             let blocks: Vec<(u64, Arc<Vec<u8>>)> = self
                 .tx
                 .dirty
@@ -265,6 +268,6 @@ impl Volume {
         }
         debug_assert!(!self.tx.dirty.contains_key(&block));
         self.cache.insert(block, bytes);
-            Ok(())
+        Ok(())
     }
 }

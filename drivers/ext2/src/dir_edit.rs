@@ -94,7 +94,13 @@ impl Volume {
     }
 
     /// Where in a block an entry of `len` bytes fits: the entry whose slack takes it, and whether that is in use.
-    fn find_room(&self, dir: &Inode, bytes: &[u8], base: u64, len: usize) -> Result<Option<(usize, usize)>> {
+    fn find_room(
+        &self,
+        dir: &Inode,
+        bytes: &[u8],
+        base: u64,
+        len: usize,
+    ) -> Result<Option<(usize, usize)>> {
         let room = self.dir_room();
         for entry in Entries::new(self, dir.ino, bytes, base) {
             let entry = entry?;
@@ -189,7 +195,13 @@ impl Volume {
     }
 
     /// Points a name at another inode.
-    pub(crate) fn point_name(&mut self, dir: &Inode, found: &Found, ino: u32, kind: FileKind) -> Result<()> {
+    pub(crate) fn point_name(
+        &mut self,
+        dir: &Inode,
+        found: &Found,
+        ino: u32,
+        kind: FileKind,
+    ) -> Result<()> {
         let type_byte = self.type_byte(kind);
         let has_type = self.sb.incompat.contains(Incompat::FILETYPE);
         let block_kind = self.dir_kind(dir, found.file_block);

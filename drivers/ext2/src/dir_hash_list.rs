@@ -109,12 +109,14 @@ fn offer(
     stopped: &mut (u64, usize),
     sink: &mut DirSink<'_>,
 ) -> bool {
-    let behind = next_leaf.map_or(END, |hash| {
-        key_of(NameHash { major: hash & !1, minor: 0 })
-    });
+    let behind = next_leaf.map_or(END, |hash| key_of(NameHash { major: hash & !1, minor: 0 }));
     let mut same = (0, 0usize);
     for (index, entry) in batch.iter().enumerate() {
-        same = if same.0 == entry.key { (entry.key, same.1.saturating_add(1)) } else { (entry.key, 0) };
+        same = if same.0 == entry.key {
+            (entry.key, same.1.saturating_add(1))
+        } else {
+            (entry.key, 0)
+        };
         if *skip > 0 {
             *skip = skip.saturating_sub(1);
             continue;

@@ -111,7 +111,9 @@ impl Volume {
             if entries == 0 {
                 let (magic, entries, max) = (0xf30a, 0, low16(low32(wide(max))));
                 let depth = node.depth;
-                return Err(Corrupt::ExtentHeader { ino: inode.ino, magic, entries, max, depth }.into());
+                return Err(
+                    Corrupt::ExtentHeader { ino: inode.ino, magic, entries, max, depth }.into()
+                );
             }
             here = Some(node.child(at.unwrap_or(0)));
             depth = Some(node.depth.saturating_sub(1));
@@ -140,7 +142,13 @@ impl Volume {
         Ok(())
     }
 
-    fn set_extent(&mut self, inode: &mut Inode, way: &[Step], at: usize, extent: &Extent) -> Result<()> {
+    fn set_extent(
+        &mut self,
+        inode: &mut Inode,
+        way: &[Step],
+        at: usize,
+        extent: &Extent,
+    ) -> Result<()> {
         let Some(leaf) = way.last() else { return Ok(()) };
         let node = self.edit_node(inode, leaf)?;
         extent.emit(node, Node::offset(at));
@@ -161,8 +169,11 @@ impl Volume {
                 None => None,
             };
             let after = leaf.at.map_or(0, |at| at.saturating_add(1));
-            let right =
-                if after < leaf.entries { Some(self.leaf_extent(inode, &leaf, after)?) } else { None };
+            let right = if after < leaf.entries {
+                Some(self.leaf_extent(inode, &leaf, after)?)
+            } else {
+                None
+            };
             let overlaps = left.is_some_and(|(_, l)| l.end() > u64::from(extent.file_block))
                 || right.is_some_and(|r| extent.end() > u64::from(r.file_block));
             if overlaps {

@@ -1,14 +1,14 @@
 //! The contract: [`FileSystem`] over a [`Volume`].
 
 use crate::handles::Handles;
-use crate::inode::{Inode, ROOT_INO};
-use crate::superblock::field;
-use crate::le::{join, u32_at, us};
-use crate::seal::Kind;
-use crate::volume::Volume;
 use crate::inode::InodeFlags;
+use crate::inode::{Inode, ROOT_INO};
+use crate::le::{join, u32_at, us};
 use crate::make::Recipe;
+use crate::seal::Kind;
+use crate::superblock::field;
 use crate::unmake::Place;
+use crate::volume::Volume;
 use abi::dev::DevNum;
 use abi::fs::{
     Attr, Caller, Cookie, DirSink, FallocateMode, FileKind, FileSystem, Handle, Ino, Name,

@@ -13,7 +13,6 @@ use abi::fs::{
     Timestamp, XattrFlags,
 };
 use abi::{Errno, Result};
-use std::sync::Arc;
 
 /// Runs (allocations, extents) that one change of fallocate(2) makes.
 const STEPS: usize = 64;
@@ -99,7 +98,13 @@ impl Ext2 {
         })
     }
 
-    pub(crate) fn link_name(&self, caller: Caller, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr> {
+    pub(crate) fn link_name(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        parent: Ino,
+        name: &[u8],
+    ) -> Result<Attr> {
         let mut volume = self.volume_mut();
         volume.check_writable()?;
         self.live(&volume, ino)?;
@@ -138,7 +143,12 @@ impl Ext2 {
         Ok(())
     }
 
-    pub(crate) fn set_attributes(&self, caller: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
+    pub(crate) fn set_attributes(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        changes: &SetAttr,
+    ) -> Result<Attr> {
         let mut volume = self.volume_mut();
         volume.check_writable()?;
         volume.uses_reserve = caller.uid == 0;
@@ -250,7 +260,13 @@ impl Ext2 {
         Ok(())
     }
 
-    pub(crate) fn set_xattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
+    pub(crate) fn set_xattr(
+        &self,
+        ino: Ino,
+        name: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
         self.change_xattr(ino, |volume, inode| volume.set_xattr(inode, name, value, flags))
     }
 
@@ -297,11 +313,6 @@ impl Ext2 {
         if let Err(error) = result {
             tracing::debug!(target: "ext2", "access time of inode {ino}: {error}");
         }
-    }
-
-    /// The table of open files is shared by both halves of the contract.
-    pub(crate) fn open_file(&self, handle: Handle) -> Result<Arc<crate::handles::OpenFile>> {
-        self.handles().get(handle)
     }
 }
 

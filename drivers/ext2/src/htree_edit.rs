@@ -46,8 +46,11 @@ impl Volume {
         if dots != [0, 12] || hasher.hash(b"x").is_none() {
             return Ok(None);
         }
-        let entries: Vec<Moving> =
-            self.entries_of(dir, &bytes, hasher)?.into_iter().filter(|e| !is_dots(&e.name)).collect();
+        let entries: Vec<Moving> = self
+            .entries_of(dir, &bytes, hasher)?
+            .into_iter()
+            .filter(|e| !is_dots(&e.name))
+            .collect();
         drop(bytes);
         let (file_block, leaf) = self.append_dir_block(dir)?;
         self.fill_leaf(dir, leaf, file_block, &entries)?;
@@ -83,7 +86,13 @@ impl Volume {
     }
 
     /// Writes names into a leaf, one after the other; the last one takes all that is left.
-    fn fill_leaf(&mut self, dir: &Inode, block: u64, file_block: u64, entries: &[Moving]) -> Result<()> {
+    fn fill_leaf(
+        &mut self,
+        dir: &Inode,
+        block: u64,
+        file_block: u64,
+        entries: &[Moving],
+    ) -> Result<()> {
         let mut whole = vec![0; self.sb.block_bytes()];
         self.init_dir_block(&mut whole);
         let room = self.dir_room();
@@ -143,7 +152,13 @@ impl Volume {
     }
 
     /// The upper half of a leaf's names, by hash, moves to a block of its own.
-    fn split_leaf(&mut self, dir: &mut Inode, hasher: Hasher, way: &[Frame], leaf: u64) -> Result<()> {
+    fn split_leaf(
+        &mut self,
+        dir: &mut Inode,
+        hasher: Hasher,
+        way: &[Frame],
+        leaf: u64,
+    ) -> Result<()> {
         let Some(frame) = way.last() else { return Ok(()) };
         let (block, bytes) = self.dir_block(dir, leaf)?;
         let mut lower = self.entries_of(dir, &bytes, hasher)?;

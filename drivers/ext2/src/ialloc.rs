@@ -100,7 +100,8 @@ impl Volume {
     /// A block of the inode table that was never used holds whatever was there: it begins as zeroes.
     fn begin_table(&mut self, ino: u32, desc: &Group) -> Result<()> {
         let InodePlace { index, block, .. } = self.inode_place(ino)?;
-        let per_block = self.sb.block_size().checked_div(u32::from(self.sb.inode_size)).unwrap_or(1);
+        let per_block =
+            self.sb.block_size().checked_div(u32::from(self.sb.inode_size)).unwrap_or(1);
         let first = index.saturating_sub(index.checked_rem(per_block).unwrap_or(0));
         let used = self.inodes_per_group().saturating_sub(desc.itable_unused);
         if first >= used {

@@ -22,11 +22,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
-    deny(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing
-    )
+    deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)
 )]
 
 mod acl;
@@ -57,6 +53,7 @@ mod le;
 mod make;
 mod map;
 mod mount;
+mod orphan_file;
 mod pointers;
 mod pointers_edit;
 mod read;

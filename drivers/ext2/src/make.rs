@@ -3,9 +3,7 @@
 use crate::dir_edit::NewEntry;
 use crate::error::{Error, Result};
 use crate::features::RoCompat;
-use crate::inode::{
-    FLAGS_INHERITED, FLAGS_SPECIAL, I_BLOCK_BYTES, Inode, InodeFlags,
-};
+use crate::inode::{FLAGS_INHERITED, FLAGS_SPECIAL, I_BLOCK_BYTES, Inode, InodeFlags};
 use crate::le::{low32, put, us, wide};
 use crate::map::{Place, Run};
 use crate::seal::{Kind, inode_seed};
@@ -61,7 +59,8 @@ impl Volume {
     /// # Errors
     /// - `EMLINK`
     pub(crate) fn add_dir_link(&self, dir: &mut Inode) -> Result<()> {
-        let may_be_many = self.sb.ro_compat.contains(RoCompat::DIR_NLINK) && dir.has(InodeFlags::INDEX);
+        let may_be_many =
+            self.sb.ro_compat.contains(RoCompat::DIR_NLINK) && dir.has(InodeFlags::INDEX);
         if dir.links == 1 && may_be_many {
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! From a device to a file system: the superblock, the features, the journal, the options.
 
-use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::balloc::Zones;
+use crate::error::{Corrupt, Error, Result, Unsupported};
 use crate::features::{Compat, INCOMPAT_WRITE, Incompat, RO_COMPAT_WRITE};
 use crate::fs::Ext2;
 use crate::inode::ROOT_INO;
@@ -182,6 +182,7 @@ fn begin_writing(volume: &mut Volume) -> Result<()> {
         put_u16(raw, field::MNT_COUNT, mounts);
     })?;
     volume.mark_in_use()?;
+    volume.empty_orphan_file()?;
     let orphans = volume.process_orphans()?;
     if orphans > 0 {
         tracing::info!(target: "ext2", "{orphans} orphans freed");

@@ -94,7 +94,8 @@ impl Volume {
             if at == 0 {
                 let span = path.span(level, bits);
                 let into = path.rest_within(level, bits);
-                let zeroes = if is_last { same(bytes, slot, slots, len_max, |_, p| p == 0) } else { 1 };
+                let zeroes =
+                    if is_last { same(bytes, slot, slots, len_max, |_, p| p == 0) } else { 1 };
                 let len = zeroes.saturating_mul(span).saturating_sub(into);
                 return Ok(Run::hole(len.clamp(1, len_max)));
             }

@@ -158,7 +158,13 @@ impl Volume {
     }
 
     /// Frees what slots `low..=high` point to, runs of neighbours at once, and clears them.
-    fn clear_slots(&mut self, inode: &mut Inode, here: Option<u64>, low: u32, high: u32) -> Result<()> {
+    fn clear_slots(
+        &mut self,
+        inode: &mut Inode,
+        here: Option<u64>,
+        low: u32,
+        high: u32,
+    ) -> Result<()> {
         let bytes = match here {
             None => inode.i_block.to_vec(),
             Some(block) => self.pointer_block(block)?.to_vec(),

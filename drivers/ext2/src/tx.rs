@@ -10,7 +10,7 @@
 
 use crate::cache::Buf;
 use crate::error::{Error, Result};
-use crate::le::{low32, us, wide};
+use crate::le::{low32, us};
 use crate::seal::Kind;
 use crate::superblock::SUPER_BYTES;
 use crate::volume::Volume;
@@ -102,7 +102,10 @@ impl Volume {
     ///
     /// # Errors
     /// `EROFS`, then what `change` answers. A doubt turns the volume read-only.
-    pub(crate) fn change<T>(&mut self, mut change: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn change<T>(
+        &mut self,
+        mut change: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.check_writable()?;
         self.begin()?;
         let first = self.attempt(&mut change);
@@ -245,10 +248,5 @@ impl Volume {
         let high =
             if self.sb.desc_size >= 64 { crate::le::u32_at(&raw, FREE_BLOCKS_HI) } else { 0 };
         Ok(crate::le::join(crate::le::u32_at(&raw, FREE_BLOCKS_LO), high))
-    }
-
-    /// Counts changes, for tests of their size.
-    pub(crate) fn dirty_blocks(&self) -> u64 {
-        wide(self.tx.dirty.len())
     }
 }

@@ -167,7 +167,12 @@ impl Volume {
     ///
     /// # Errors
     /// - `EFBIG`, `ENOSPC` if not one byte fits.
-    pub(crate) fn write_chunk(&mut self, inode: &mut Inode, data: &[u8], offset: u64) -> Result<usize> {
+    pub(crate) fn write_chunk(
+        &mut self,
+        inode: &mut Inode,
+        data: &[u8],
+        offset: u64,
+    ) -> Result<usize> {
         let room = self.size_max(inode).saturating_sub(offset);
         if room == 0 && !data.is_empty() {
             return Error::answer(Errno::EFBIG);
@@ -205,7 +210,9 @@ impl Volume {
 
     /// Sets the length; one that needs `large_file` turns that feature on.
     pub(crate) fn set_size(&mut self, inode: &mut Inode, size: u64) -> Result<()> {
-        if size > u64::from(i32::MAX.unsigned_abs()) && !self.sb.ro_compat.contains(RoCompat::LARGE_FILE) {
+        if size > u64::from(i32::MAX.unsigned_abs())
+            && !self.sb.ro_compat.contains(RoCompat::LARGE_FILE)
+        {
             let raw = self.edit_super()?;
             if crate::le::u32_at(raw, 76) == 0 {
                 return Error::answer(Errno::EFBIG);
@@ -253,7 +260,13 @@ impl Volume {
 
     /// Makes the bytes `from..end` a hole as far as whole blocks go, and zeroes at both ends. Returns the byte
     /// behind what is still to do.
-    pub(crate) fn punch(&mut self, inode: &mut Inode, from: u64, end: u64, steps: usize) -> Result<u64> {
+    pub(crate) fn punch(
+        &mut self,
+        inode: &mut Inode,
+        from: u64,
+        end: u64,
+        steps: usize,
+    ) -> Result<u64> {
         let first = self.sb.blocks_for(from);
         let last = self.sb.block_of(end);
         if first > last {

@@ -132,10 +132,8 @@ impl Volume {
             return Ok(());
         }
         let place = self.inode_place(inode.ino)?;
-        let start = place
-            .offset
-            .saturating_add(OLD_INODE_BYTES)
-            .saturating_add(us(inode.extra_isize));
+        let start =
+            place.offset.saturating_add(OLD_INODE_BYTES).saturating_add(us(inode.extra_isize));
         let bytes = self.edit(place.block, Kind::Inodes)?;
         let area = bytes_at_mut(bytes, start, room.saturating_add(4));
         area.fill(0);
@@ -148,8 +146,7 @@ impl Volume {
 
     fn store_block_list(&mut self, inode: &mut Inode, list: &[Attribute]) -> Result<()> {
         let old = inode.file_acl;
-        let is_shared =
-            self.xattr_block(inode)?.is_some_and(|bytes| u32_at(&bytes, 4) > 1);
+        let is_shared = self.xattr_block(inode)?.is_some_and(|bytes| u32_at(&bytes, 4) > 1);
         if list.is_empty() || is_shared {
             self.release_xattrs(inode)?;
             if list.is_empty() {

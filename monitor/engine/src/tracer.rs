@@ -627,7 +627,8 @@ impl Tracer {
         // Threads may be made while we look: until a look finds none.
         loop {
             let mut found = false;
-            let listing = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| Errno::ESRCH)?;
+            let listing =
+                std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| Errno::ESRCH)?;
             for entry in listing.flatten() {
                 let Some(tid) = entry.file_name().to_str().and_then(|s| s.parse().ok()).map(Tid)
                 else {
@@ -686,7 +687,7 @@ impl Tracer {
 }
 
 /// A call that opens our descriptor in the tracee: by its name under /proc, with the flags it has.
-fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
+pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
     let path = format!("/proc/{}/fd/{}\0", std::process::id(), file.as_raw_fd());
     let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     let keep = libc::O_ACCMODE

@@ -35,9 +35,8 @@ impl Wanted {
             _ => {
                 let mut how = [0; 16];
                 ctx.tracee.read(ctx.arg(2), &mut how)?;
-                let word = |at: usize| {
-                    u64::from_ne_bytes(how[at..at + 8].try_into().unwrap_or_default())
-                };
+                let word =
+                    |at: usize| u64::from_ne_bytes(how[at..at + 8].try_into().unwrap_or_default());
                 Self { flags: word(0) as i32, mode: word(8) as u32 }
             }
         })
@@ -164,7 +163,8 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
 }
 
 fn open_host(text: &[u8], flags: i32) -> Result<OwnedFd> {
-    let flags = OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY);
+    let flags =
+        OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY);
     nix::fcntl::open(path::os(text), flags, Mode::empty()).map_err(hostview::errno)
 }
 
@@ -218,11 +218,7 @@ fn create(ctx: &Ctx<'_>, dir: &VirtualPlace, name: &[u8], wanted: Wanted) -> Res
         perm,
         wanted.for_driver() | OpenFlags::WRITE,
     )?;
-    let place = VirtualPlace {
-        names: dir.names.child(name),
-        mount: Arc::clone(&dir.mount),
-        attr,
-    };
+    let place = VirtualPlace { names: dir.names.child(name), mount: Arc::clone(&dir.mount), attr };
     finish_new(ctx, &place, opened, wanted)
 }
 

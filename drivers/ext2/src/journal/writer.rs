@@ -4,12 +4,8 @@
 //! block. The log is round; transactions stay in it until their blocks are in their places (`checkpoint`).
 
 use crate::error::{Error, Result, Unsupported};
-use crate::journal::{
-    Features, JournalSuper, LogMap, MAGIC, block_type, super_sum, tag_flag,
-};
-use crate::le::{
-    be32_at, bytes_at, high32, low16, low32, put, put_be16, put_be32, put_u8, wide,
-};
+use crate::journal::{Features, JournalSuper, LogMap, MAGIC, block_type, super_sum, tag_flag};
+use crate::le::{be32_at, bytes_at, high32, low16, low32, put, put_be16, put_be32, put_u8, wide};
 use crate::volume::Volume;
 use abi::fs::Timestamp;
 use std::collections::HashSet;
@@ -171,11 +167,8 @@ impl Journal {
                 if index.saturating_add(1) == part.len() {
                     flags |= tag_flag::LAST;
                 }
-                let sum = if self.js.has_sums() {
-                    self.js.copy_sum(self.sequence, &copy)
-                } else {
-                    0
-                };
+                let sum =
+                    if self.js.has_sums() { self.js.copy_sum(self.sequence, &copy) } else { 0 };
                 at = self.put_tag(&mut descriptor, at, *block, flags, sum);
                 copies.push(copy);
             }

@@ -162,16 +162,13 @@ impl World {
                     self.fs.release(handle);
                     (attr, Body::File(Vec::new()))
                 }),
-            7 => self
-                .fs
-                .mkdir(ROOT, parent, n, 0o755)
-                .map(|attr| (attr, Body::Dir(BTreeMap::new()))),
+            7 => {
+                self.fs.mkdir(ROOT, parent, n, 0o755).map(|attr| (attr, Body::Dir(BTreeMap::new())))
+            }
             8..=9 => {
                 let len = 1 + self.random.below(if what == 8 { 80 } else { 900 }) as usize;
                 let target = vec![b't'; len];
-                self.fs
-                    .symlink(ROOT, parent, n, &target)
-                    .map(|attr| (attr, Body::Link(target)))
+                self.fs.symlink(ROOT, parent, n, &target).map(|attr| (attr, Body::Link(target)))
             }
             10 => {
                 let rdev = DevNum { major: 300, minor: self.random.below(70000) as u32 };
@@ -593,6 +590,8 @@ fn steps() -> u64 {
 }
 
 fn run(args: &str, has_extents: bool, seed: u64) {
+    let more = std::env::var("EXT2_MODEL_SEED").ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = seed + more.unwrap_or(0) * 1000;
     let device: Arc<Ram> = mke2fs(48 * 1024, args);
     let fs = mount(device.clone(), false, "").unwrap();
     let mut world = World::new(fs, seed, has_extents);
