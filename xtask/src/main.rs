@@ -8,6 +8,7 @@
 //! - `test`: the tools and fixtures that the tests need, then every test.
 //! - `fixtures`: the images alone.
 //! - `bench`: how fast views are, as `docs/benchmarks.md`.
+//! - `tour`: the examples of the slides, played.
 //! - `man`: manual pages and completions of the commands.
 //! - `syscalls`: the page that the system call table makes.
 
@@ -22,6 +23,7 @@ mod manual;
 mod packages;
 mod syscalls_page;
 mod test;
+mod tour;
 
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -34,6 +36,7 @@ usage: cargo xtask TASK
   fixtures            make the images of target/fixtures (as root)
   bench [--quick] [--trace] [--rounds=N] [FILTER]
                       measure beside native, proot, fuse2fs ...; in full, write docs/benchmarks.md
+  tour [FILTER]       play the examples of the slides in views
   man                 write target/man and target/completions
   syscalls [--check]  write docs/syscalls.md, or fail if it is not current";
 
@@ -57,6 +60,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", words @ ..] => bench::run(words),
         // For bench itself, which runs it in views and mounts.
         ["probe", words @ ..] => bench::probe::run(words),
+        ["tour"] => tour::run(None),
+        ["tour", filter] => tour::run(Some(filter)),
         ["man"] => manual::write(),
         ["syscalls"] => syscalls_page::write(),
         ["syscalls", "--check"] => syscalls_page::check(),
