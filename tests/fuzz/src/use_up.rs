@@ -127,7 +127,7 @@ fn write(fs: &dyn FileSystem, noise: &mut Noise, handle: Handle) {
     let bytes = vec![b'w'; noise.below(20_000)];
     let at = noise.edge() & 0x3f_ffff;
     let _ = fs.write(handle, &bytes, at);
-    let _ = fs.fallocate(handle, FallocateMode::empty(), at, 1 + noise.edge() & 0xf_ffff);
+    let _ = fs.fallocate(handle, FallocateMode::empty(), at, 1 + (noise.edge() & 0xf_ffff));
     let _ = fs.fsync(handle, false);
     fs.release(handle);
 }
