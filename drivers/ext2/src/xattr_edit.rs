@@ -7,11 +7,11 @@
 use crate::error::{Error, Result};
 use crate::features::Compat;
 use crate::inode::{Inode, OLD_INODE_BYTES};
-use crate::superblock::field;
 use crate::le::{
     bytes_at_mut, low8, low16, low32, put, put_u8, put_u16, put_u32, round4, u32_at, us, wide,
 };
 use crate::seal::Kind;
+use crate::superblock::field;
 use crate::volume::Volume;
 use crate::xattr::{
     BLOCK_HEAD, ENTRY_HEAD, INDEX_ACL_ACCESS, INDEX_ACL_DEFAULT, INDEX_SYSTEM, MAGIC, in_block,

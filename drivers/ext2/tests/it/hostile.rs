@@ -241,7 +241,9 @@ fn writing_to_damaged_images_neither_panics_nor_hangs() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(60);
-    for name in ["ext2-1k", "ext3-htree", "ext3-dirty", "ext4-1k-nocsum", "ext4-frag", "ext4-default"] {
+    for name in
+        ["ext2-1k", "ext3-htree", "ext3-dirty", "ext4-1k-nocsum", "ext4-frag", "ext4-default"]
+    {
         let base = std::fs::read(folder.join(format!("{name}.img"))).unwrap();
         let mut random = Random(0x1234_5678_9abc_def1);
         for variant in 0..variants {

@@ -200,7 +200,8 @@ fn list_while_changing(args: &str, names: usize) {
     let device = mke2fs(24 * 1024, args);
     let fs = mount(device.clone(), false, "").unwrap();
     let dir = fs.mkdir(ROOT, fs.root(), Name::new(b"d").unwrap(), 0o755).unwrap().ino;
-    let name = |kind: &str, number: usize| format!("{kind}-{number:06}-{}", "z".repeat(number % 40));
+    let name =
+        |kind: &str, number: usize| format!("{kind}-{number:06}-{}", "z".repeat(number % 40));
     for number in 0..names {
         for kind in ["stays", "goes"] {
             let (_, handle) = create(&*fs, ROOT, dir, &name(kind, number)).unwrap();
