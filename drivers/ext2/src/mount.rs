@@ -85,7 +85,10 @@ fn open(
     }
     if needs_recovery && !choices.noload {
         let (js, map) = read_journal(&volume)?;
-        let Recovered { overlay, transactions, .. } = recover(&volume, js, &map)?;
+        let Recovered { overlay, transactions, has_fast_commits, .. } = recover(&volume, js, &map)?;
+        if has_fast_commits {
+            tracing::warn!(target: "ext2", "the fast commits of the journal are not shown");
+        }
         tracing::info!(target: "ext2", "{transactions} transactions of the journal shown, not written");
         volume.overlay = overlay;
         // The superblock and whatever was read of it may have a younger copy in the log.
@@ -139,9 +142,16 @@ fn names<F: bitflags::Flags<Bits = u32>>(features: F) -> String {
 }
 
 /// Writes what the log holds to its places and empties the log.
-fn write_back(volume: &Volume) -> Result<()> {
+fn write_back(volume: &Volume) -> core::result::Result<(), MountError> {
     let (js, map) = read_journal(volume)?;
-    let Recovered { overlay, next_sequence, transactions } = recover(volume, js, &map)?;
+    let Recovered { overlay, next_sequence, transactions, has_fast_commits } =
+        recover(volume, js, &map)?;
+    if has_fast_commits {
+        return Err(MountError::new(
+            Errno::EROFS,
+            "the journal holds fast commits; run e2fsck, or mount with ro to see the state before them",
+        ));
+    }
     tracing::info!(target: "ext2", "{transactions} transactions of the journal written");
     let mut bytes = vec![0; volume.sb.block_bytes()];
     for (block, copy) in overlay.sorted() {

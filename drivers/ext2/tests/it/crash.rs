@@ -160,7 +160,7 @@ fn check_promises(fs: &dyn FileSystem, promises: &[Promise], count: usize, what:
 
 fn points(total: usize) -> Vec<usize> {
     let wanted = std::env::var("EXT2_CRASH_POINTS").ok().and_then(|text| text.parse().ok());
-    let wanted: usize = wanted.unwrap_or(25);
+    let wanted: usize = wanted.unwrap_or(16);
     let step = (total / wanted.max(1)).max(1);
     (0..=total).step_by(step).collect()
 }

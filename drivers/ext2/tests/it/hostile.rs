@@ -134,7 +134,7 @@ fn damaged_images_neither_panic_nor_hang() {
     let variants: u64 = std::env::var("EXT2_HOSTILE_VARIANTS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(120);
+        .unwrap_or(80);
     let names =
         ["ext2-1k", "ext3-htree", "ext4-1k-nocsum", "ext4-inline", "ext4-default", "ext4-dirty"];
     for name in names {
@@ -240,7 +240,7 @@ fn writing_to_damaged_images_neither_panics_nor_hangs() {
     let variants: u64 = std::env::var("EXT2_HOSTILE_VARIANTS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(60);
+        .unwrap_or(40);
     for name in
         ["ext2-1k", "ext3-htree", "ext3-dirty", "ext4-1k-nocsum", "ext4-frag", "ext4-default"]
     {

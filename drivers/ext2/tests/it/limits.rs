@@ -258,6 +258,42 @@ fn a_listing_of_a_plain_directory_is_exact_while_names_come_and_go() {
 }
 
 #[test]
+fn a_copy_of_the_superblock_serves_where_the_first_is_lost() {
+    let device = mke2fs(24 * 1024, "-t ext4 -b 1024");
+    let fs = mount(device.clone(), false, "").unwrap();
+    let (ino, handle) = create(&*fs, ROOT, fs.root(), "file").unwrap();
+    fs.release(handle);
+    drop(fs);
+    let mut bytes = device.bytes();
+    bytes[1024..2048].fill(0);
+    let refusal = mount(Ram::new(bytes.clone()), true, "").map(|_| ()).unwrap_err();
+    assert_eq!(refusal.errno, Errno::EINVAL);
+    let refusal = mount(Ram::new(bytes.clone()), false, "sb=8193").map(|_| ()).unwrap_err();
+    assert_eq!(refusal.errno, Errno::EROFS);
+    let fs = mount(Ram::new(bytes), true, "sb=8193").unwrap();
+    assert_eq!(lookup(&*fs, fs.root(), b"file").unwrap().ino, ino);
+}
+
+#[test]
+fn what_can_only_be_read_is_refused_for_writing() {
+    for feature in ["inline_data", "bigalloc", "casefold", "quota", "ea_inode", "encrypt", "mmp"] {
+        let device = mke2fs(16 * 1024, &format!("-t ext4 -O {feature}"));
+        let refusal = mount(device.clone(), false, "").map(|_| ()).unwrap_err();
+        assert_eq!(refusal.errno, Errno::EROFS, "{feature}");
+        assert!(refusal.message.contains("feature"), "{}", refusal.message);
+        let before = device.bytes();
+        let fs = mount(device.clone(), true, "").unwrap();
+        assert_eq!(list(&*fs, fs.root(), 9).unwrap().len(), 1);
+        let n = Name::new(b"d").unwrap();
+        assert_eq!(fs.mkdir(ROOT, fs.root(), n, 0o755).unwrap_err(), Errno::EROFS);
+        drop(fs);
+        assert!(device.bytes() == before, "{feature}: a read-only mount has written");
+    }
+    let refusal = mount(mke2fs(1024, ""), true, "nonsense").map(|_| ()).unwrap_err();
+    assert_eq!((refusal.errno, refusal.message.contains("nonsense")), (Errno::EINVAL, true));
+}
+
+#[test]
 fn threads_share_a_volume() {
     let device = mke2fs(32 * 1024, "-t ext4 -b 1024");
     let fs = mount(device.clone(), false, "").unwrap();

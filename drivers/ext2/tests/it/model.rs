@@ -601,13 +601,15 @@ fn run(args: &str, has_extents: bool, seed: u64) {
 }
 
 fn run_on(kib: u64, args: &str, has_extents: bool, seed: u64) {
+    // Large blocks fill an image with small files.
+    let steps = if args.contains("65536") { steps().min(1000) } else { steps() };
     let more = std::env::var("EXT2_MODEL_SEED").ok().and_then(|text| text.parse::<u64>().ok());
     let seed = seed + more.unwrap_or(0) * 1000;
     let device: Arc<Ram> = mke2fs(kib, args);
     let fs = mount(device.clone(), false, "").unwrap();
     let mut world = World::new(fs, seed, has_extents);
     world.has_xattrs = !args.contains("-r 0");
-    for step in 0..steps() {
+    for step in 0..steps {
         world.step();
         if step % 400 == 399 {
             world.fs.sync().unwrap();
@@ -663,7 +665,7 @@ fn revision_0_agrees_with_the_model() {
 
 #[test]
 fn blocks_of_64_kib_agree_with_the_model() {
-    run_on(512 * 1024, "-t ext4 -b 65536 -N 4000 -O metadata_csum,^has_journal", true, 66);
+    run_on(128 * 1024, "-t ext4 -b 65536 -N 4000 -O metadata_csum,^has_journal", true, 66);
 }
 
 #[test]
