@@ -687,7 +687,7 @@ impl Tracer {
 }
 
 /// A call that opens our descriptor in the tracee: by its name under /proc, with the flags it has.
-fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
+pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
     let path = format!("/proc/{}/fd/{}\0", std::process::id(), file.as_raw_fd());
     let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     let keep = libc::O_ACCMODE
