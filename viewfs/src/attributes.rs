@@ -78,10 +78,17 @@ impl Overlay {
         self.set_stat(store, path, &seen, &change)
     }
 
+    /// Whether the attributes belong to more names than this one: then the file is copied up, and the store
+    /// knows all its names.
+    const fn has_other_lower_names(seen: &Seen) -> bool {
+        seen.stat.nlink > 1
+    }
+
     fn set_stat(&self, store: &Store, path: &[u8], seen: &Seen, change: &Change) -> Result<()> {
         let is_light = self.is_mincow()
             && self.options().vstat
             && !seen.stat.is_directory()
+            && !Self::has_other_lower_names(seen)
             && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_));
         if is_light {
             // The data stays the lower file's, where later changes are tried first.

@@ -21,6 +21,7 @@ impl Overlay {
             (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) if !path.is_empty() => {
                 Ok(store.xattr(path, name)?)
             }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.group_xattr(&group, name)?),
             _ => self.lower().xattr(path, name),
         }
     }
@@ -38,6 +39,7 @@ impl Overlay {
             (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) if !path.is_empty() => {
                 Ok(store.xattr_names(path)?)
             }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.group_xattr_names(&group)?),
             _ => self.lower().xattr_names(path),
         }
     }
