@@ -1,6 +1,5 @@
 //! Extended attributes.
 
-use crate::lower::is_refusal;
 use crate::overlay::{Actor, Overlay, Resolved, Source};
 use abi::fs::{FileKind, XattrFlags};
 use abi::{Errno, Result};
@@ -87,13 +86,11 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_set_xattr(path, name, value, flags),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_))
-            || path.is_empty()
-        {
-            match self.lower().try_set_xattr(path, name, value, flags) {
-                Err(e) if is_refusal(e) && !path.is_empty() => {}
-                other => return other,
-            }
+        if path.is_empty() {
+            return self.lower().try_set_xattr(path, name, value, flags);
+        }
+        if self.try_lower(&seen, true, |lower| lower.try_set_xattr(path, name, value, flags))? {
+            return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;
         self.copy_up(store, path, &seen, true)?;
@@ -117,13 +114,11 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_remove_xattr(path, name),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_))
-            || path.is_empty()
-        {
-            match self.lower().try_remove_xattr(path, name) {
-                Err(e) if is_refusal(e) && !path.is_empty() => {}
-                other => return other,
-            }
+        if path.is_empty() {
+            return self.lower().try_remove_xattr(path, name);
+        }
+        if self.try_lower(&seen, true, |lower| lower.try_remove_xattr(path, name))? {
+            return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;
         self.xattr(path, name)?;
