@@ -60,7 +60,19 @@ pub struct Store {
     writer: Mutex<Writer>,
     tmp_next: AtomicU64,
     doubt: AtomicBool,
-    _lock: Option<OwnedFd>,
+    _lock: Option<Lock>,
+}
+
+/// The writer's lock. It is given up by an explicit call: a process that was forked and has not yet called
+/// exec holds the descriptor too, and must not keep the store locked.
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(e) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(target: "cow_store", "unlock: {e}");
+        }
+    }
 }
 
 impl Store {
@@ -122,13 +134,13 @@ impl Store {
         self
     }
 
-    fn lock(dir: &dyn Dir) -> Result<OwnedFd, Error> {
+    fn lock(dir: &dyn Dir) -> Result<Lock, Error> {
         format::make_private_dirs(dir)?;
         let fd = dir
             .open(LOCK_PATH, OFlags::CREATE | OFlags::RDWR, 0o600)
             .map_err(|errno| Error::Host { call: "open", path: LOCK_PATH.to_vec(), errno })?;
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(fd),
+            Ok(()) => Ok(Lock(fd)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked),
             Err(e) => Err(Error::Host {
                 call: "flock",

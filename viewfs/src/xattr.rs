@@ -68,6 +68,7 @@ impl Overlay {
     /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
     /// - `ENOENT`, `ENOTDIR` if it does not exist.
     /// - `EROFS` if it comes from the source of a merge or the store stopped.
+    /// - `EOPNOTSUPP` for the root of a cow, whose attributes are the lower root's.
     /// - `EOPNOTSUPP` for a namespace that is not known; `EPERM` for one that needs rights, where attributes
     ///   are not virtual, and for `user.` on what is neither file nor directory.
     /// - `ERANGE`, `E2BIG` if name or value is too long; `EEXIST`, `ENODATA` as `flags` say.
@@ -86,10 +87,13 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_set_xattr(path, name, value, flags),
             Actor::Store(store) => store,
         };
-        if path.is_empty() {
-            return self.lower().try_set_xattr(path, name, value, flags);
+        if path.is_empty() && !self.is_mincow() {
+            return Err(Errno::EOPNOTSUPP);
         }
         if self.try_lower(&seen, true, |lower| lower.try_set_xattr(path, name, value, flags))? {
+            return Ok(());
+        }
+        if path.is_empty() {
             return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;
@@ -114,10 +118,13 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_remove_xattr(path, name),
             Actor::Store(store) => store,
         };
-        if path.is_empty() {
-            return self.lower().try_remove_xattr(path, name);
+        if path.is_empty() && !self.is_mincow() {
+            return Err(Errno::EOPNOTSUPP);
         }
         if self.try_lower(&seen, true, |lower| lower.try_remove_xattr(path, name))? {
+            return Ok(());
+        }
+        if path.is_empty() {
             return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;

@@ -23,6 +23,11 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
     }
 
+    /// True but for one time in `n`.
+    pub(crate) fn mostly(&mut self, n: u64) -> bool {
+        self.below(n) != 0
+    }
+
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::try_from(self.below(from.len().try_into().unwrap())).unwrap()]
     }
