@@ -36,16 +36,21 @@ pub struct Start {
     pub command: Vec<OsString>,
 }
 
-/// Every module and driver that this build has.
-fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let drivers: Vec<Arc<dyn abi::fs::FileSystemType>> = vec![
+/// Every file system driver that this build has.
+#[must_use]
+pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
+    vec![
         Arc::new(ext2::Ext2Type),
         Arc::new(fat::FatType),
         Arc::new(iso9660::Iso9660Type),
         Arc::new(umfuse::memfs::MemFsType),
-    ];
+    ]
+}
+
+/// Every module that this build has.
+fn modules() -> Vec<Arc<dyn abi::module::Module>> {
     let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new())];
+        vec![Arc::new(umfuse::Umfuse::new(drivers())), Arc::new(umdev::Umdev::new())];
     all.extend(monitor::builtin::modules());
     all
 }

@@ -145,6 +145,9 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     if led.as_given && place.is_native() {
         return Ok(Answer::Native);
     }
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
     let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
     let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     let is_magic = matches!(place, Place::Host(h) if h.is_magic);
