@@ -1,7 +1,7 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
 use crate::answer::{Answer, Arg, Call, Pointer, Rewrite};
-use crate::engine::{Command, Engine};
+use crate::engine::{Command, Engine, undisturbed};
 use crate::inject::{self, Injection, Outcome, put_bytes, restart_interrupted};
 use crate::notify::{self, Listener};
 use crate::process::Process;
@@ -613,7 +613,9 @@ impl Tracer {
             notify::reply_now(listener, id, &Answer::Return(Err(Errno::EPERM)));
             return;
         }
-        notify::reply_now(listener, id, &answer);
+        // A signal while ADDFD with SEND waits for the caller to take the descriptor takes it back, but not the
+        // answer, which is 0 then (`seccomp_notify_addfd`).
+        undisturbed(|| notify::reply_now(listener, id, &answer));
         self.set_phase(tid, Phase::Leaving(Box::new(answer)));
     }
 
