@@ -3,6 +3,7 @@
 use crate::Tid;
 use crate::answer::{Arg, Pointer, Rewrite};
 use crate::inject::put_bytes;
+use crate::sys::memory;
 use crate::sys::ptrace::Regs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
