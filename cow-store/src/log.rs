@@ -170,18 +170,25 @@ impl Facts {
         }
     }
 
-    /// The shortest log that adds up to this.
-    pub(crate) fn to_log(&self) -> Vec<u8> {
-        let mut log = Vec::new();
+    /// The steps that make this out of nothing.
+    pub(crate) fn to_steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
         for (path, keys) in &self.paths {
             for (key, value) in keys {
-                let step =
-                    Step::Set { path: path.clone(), key: key.clone(), value: value.clone() };
-                log.extend(Record::Transaction(vec![step]).to_bytes());
+                let (path, key, value) = (path.clone(), key.clone(), value.clone());
+                steps.push(Step::Set { path, key, value });
             }
         }
         for (id, &remaining) in &self.groups {
-            let step = Step::Group { id: id.clone(), remaining };
+            steps.push(Step::Group { id: id.clone(), remaining });
+        }
+        steps
+    }
+
+    /// The shortest log that adds up to this.
+    pub(crate) fn to_log(&self) -> Vec<u8> {
+        let mut log = Vec::new();
+        for step in self.to_steps() {
             log.extend(Record::Transaction(vec![step]).to_bytes());
         }
         if !log.is_empty() {

@@ -3,4 +3,5 @@
 mod crash;
 mod fixture;
 mod interop;
+mod layers;
 mod operations;
