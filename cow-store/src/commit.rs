@@ -55,11 +55,9 @@ impl Store {
         let mut commit = Commit::default();
         let mut linked = HashMap::new();
         for differs in all {
-            let done = self
-                .check_unchanged(lower, &differs)
-                .and_then(|()| {
-                    if dry_run { Ok(()) } else { self.commit_one(lower, &differs, &mut linked) }
-                });
+            let done = self.check_unchanged(lower, &differs).and_then(|()| {
+                if dry_run { Ok(()) } else { self.commit_one(lower, &differs, &mut linked) }
+            });
             match done {
                 Ok(()) => commit.done.push(differs),
                 Err(e) => commit.left.push((differs.path, e.to_string())),
@@ -96,7 +94,8 @@ impl Store {
         match (differs.difference, self.state(path)) {
             (Difference::Deleted, _) => remove(lower, path),
             (_, State::Shadow(_)) => {
-                let (State::Shadow(attributes), Ok(mut stat)) = (self.state(path), lower.stat(path))
+                let (State::Shadow(attributes), Ok(mut stat)) =
+                    (self.state(path), lower.stat(path))
                 else {
                     return Err(Error::refused(path, Errno::ENOENT));
                 };
@@ -143,13 +142,7 @@ impl Store {
         made
     }
 
-    fn make_in(
-        &self,
-        lower: &dyn Dir,
-        path: &[u8],
-        tmp: &[u8],
-        stat: &Stat,
-    ) -> Result<(), Error> {
+    fn make_in(&self, lower: &dyn Dir, path: &[u8], tmp: &[u8], stat: &Stat) -> Result<(), Error> {
         match stat.kind() {
             FileKind::Regular => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
@@ -191,9 +184,7 @@ impl Store {
         for differs in commit.done.iter().rev() {
             let path = differs.path.as_slice();
             let is_whole = match self.state(path) {
-                State::Entry(e) if e.is_directory() => {
-                    !left(path) && self.names(path)?.is_empty()
-                }
+                State::Entry(e) if e.is_directory() => !left(path) && self.names(path)?.is_empty(),
                 _ => true,
             };
             if is_whole {

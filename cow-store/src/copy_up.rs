@@ -89,8 +89,7 @@ impl Store {
         if let Some(shadow) = shadow {
             wanted = Override { special: wanted.special, ..shadow };
         }
-        let mut made =
-            self.describe(tmp, path, Some(wanted), Some(Origin::of(lower.stat)))?;
+        let mut made = self.describe(tmp, path, Some(wanted), Some(Origin::of(lower.stat)))?;
         for (name, value) in lower.xattrs {
             self.copy_xattr(&mut made, path, name, value)?;
         }
@@ -110,11 +109,7 @@ impl Store {
     ) -> Result<(), Error> {
         let Some(stored) = self.stored_xattr(name) else { return Ok(()) };
         if !self.carries_xattrs(made.inode.real) {
-            made.facts.push(Step::Set {
-                path: path.to_vec(),
-                key: stored,
-                value: value.to_vec(),
-            });
+            made.facts.push(Step::Set { path: path.to_vec(), key: stored, value: value.to_vec() });
             return Ok(());
         }
         match self.dir().set_xattr(&made.tmp, &stored, value, XattrFlags::empty()) {
@@ -172,9 +167,7 @@ impl Store {
 
     /// Copy-up is no change that the view sees: the directory keeps its times.
     fn restore_times(&self, parent: &[u8], before: &Stat) {
-        if let Err(errno) =
-            self.dir().set_times(parent, Some(before.atime), Some(before.mtime))
-        {
+        if let Err(errno) = self.dir().set_times(parent, Some(before.atime), Some(before.mtime)) {
             tracing::debug!(target: "cow_store", "times of a directory not kept: {errno}");
         }
     }
@@ -261,9 +254,7 @@ impl Store {
         let tmp = self.tmp();
         self.dir().link(&group, &tmp).map_err(self.host("link", &group))?;
         let known = self.entry_by_ino(stat.ino);
-        let mut made = self
-            .describe(&tmp, path, None, None)
-            .inspect_err(|_| self.discard(&tmp))?;
+        let mut made = self.describe(&tmp, path, None, None).inspect_err(|_| self.discard(&tmp))?;
         made.inode.attributes = known.and_then(|e| e.attributes);
         made.inode.origin = known.and_then(|e| e.origin);
         if known.is_none() {

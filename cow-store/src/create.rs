@@ -88,7 +88,8 @@ impl Store {
     pub fn create(&self, path: &[u8], new: &New, flags: OFlags) -> Result<OwnedFd, Error> {
         let path = self.begin_new(path)?;
         let tmp = self.tmp();
-        let flags = (flags | OFlags::CREATE | OFlags::EXCL) - (OFlags::DIRECTORY | OFlags::PATH);
+        let flags =
+            (flags | OFlags::CREATE | OFlags::EXCL).difference(OFlags::DIRECTORY | OFlags::PATH);
         let fd = self.dir().open(&tmp, flags, 0o600).map_err(self.host("open", &tmp))?;
         self.finish(&tmp, path, new, None, false)?;
         Ok(fd)
@@ -102,9 +103,9 @@ impl Store {
         let path = self.begin_new(path)?;
         let tmp = self.tmp();
         self.dir().mkdir(&tmp, 0o700).map_err(self.host("mkdir", &tmp))?;
-        let hidden = split(path).is_some_and(|(parent, _)| {
-            matches!(self.state(parent), State::Entry(e) if !e.lower_visible)
-        });
+        let hidden = split(path).is_some_and(
+            |(parent, _)| matches!(self.state(parent), State::Entry(e) if !e.lower_visible),
+        );
         self.finish(&tmp, path, new, None, !hidden)
     }
 
@@ -165,9 +166,7 @@ impl Store {
         // Nothing on disk leads to the file: no crash can show it half made, so the calls go straight
         // to the host.
         let host = |e: rustix::io::Errno| Errno::from_raw(e.raw_os_error());
-        let stat = rustix::fs::fstat(&fd)
-            .map_err(host)
-            .map_err(self.host("fstat", tmp))?;
+        let stat = rustix::fs::fstat(&fd).map_err(host).map_err(self.host("fstat", tmp))?;
         let stat = crate::stat::Stat::from(&stat);
         let wanted = new.wanted((stat.uid, stat.gid), None);
         let permissions = wanted.real_permissions(FileKind::Regular);
@@ -195,7 +194,8 @@ impl Store {
         self.dir().link_fd(fd, &tmp).map_err(self.host("linkat", path))?;
         let made = (|| {
             let stat = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?;
-            let text = self.dir().xattr(&tmp, OVERRIDE_XATTR).map_err(self.host("getxattr", &tmp))?;
+            let text =
+                self.dir().xattr(&tmp, OVERRIDE_XATTR).map_err(self.host("getxattr", &tmp))?;
             let attributes = match text {
                 Some(text) => Some(crate::override_stat::RawOverride(&text).check(path)?),
                 None => None,
@@ -218,7 +218,7 @@ impl Store {
     /// In check order:
     /// - those of [`create`](Self::create) for `path`.
     /// - `ENOENT` if the store has no file at `old`; `EPERM` if it is a directory.
-    /// - [`Error::Host`]: `EMLINK`.
+    /// - [`Error::Host`] as the host refuses: `EMLINK`.
     pub fn link(&self, old: &[u8], path: &[u8]) -> Result<(), Error> {
         let path = self.begin_new(path)?;
         let old = crate::path::canonical(old)?;

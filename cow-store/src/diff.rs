@@ -165,8 +165,8 @@ impl Store {
             return Ok(Some(Difference::Changed));
         }
         let owner_and_mode = |s: &Stat| (s.uid, s.gid, s.permissions());
-        let is_same = owner_and_mode(&stat) == owner_and_mode(&below)
-            && self.has_same_xattrs(lower, path)?;
+        let is_same =
+            owner_and_mode(&stat) == owner_and_mode(&below) && self.has_same_xattrs(lower, path)?;
         Ok((!is_same).then_some(Difference::Metadata))
     }
 

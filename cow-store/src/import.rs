@@ -33,7 +33,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`].
     /// - [`Error::Archive`] if the archive is damaged, or a path in it leaves the tree.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     ///
     /// What was taken in before an error stays.
     pub fn import_tar<R: Read>(&self, reader: R) -> Result<u64, Error> {
@@ -164,9 +164,7 @@ impl Store {
                 made.facts.push(crate::log::Step::Set { path, key: stored, value });
             }
         }
-        self.dir()
-            .set_times(tmp, Some(item.mtime), Some(item.mtime))
-            .map_err(host("utimensat"))?;
+        self.dir().set_times(tmp, Some(item.mtime), Some(item.mtime)).map_err(host("utimensat"))?;
         Ok(made)
     }
 }
@@ -222,8 +220,7 @@ impl Item {
     }
 
     fn change(&self) -> crate::attributes::Change {
-        let New { permissions, .. } =
-            New { permissions: self.attributes.permissions, owner: None };
+        let New { permissions, .. } = New { permissions: self.attributes.permissions, owner: None };
         crate::attributes::Change {
             permissions: Some(permissions),
             uid: Some(self.attributes.uid),
@@ -234,11 +231,9 @@ impl Item {
 
 fn damaged(e: std::io::Error) -> Error {
     match e.raw_os_error() {
-        Some(number) => Error::Host {
-            call: "read",
-            path: Vec::new(),
-            errno: Errno::from_raw(number),
-        },
+        Some(number) => {
+            Error::Host { call: "read", path: Vec::new(), errno: Errno::from_raw(number) }
+        }
         None => Error::Archive { what: e.to_string() },
     }
 }

@@ -88,12 +88,7 @@ fn load_entry(
 }
 
 /// The metadata of one file and whether it is marked opaque.
-fn inode(
-    store: &Store,
-    facts: &Facts,
-    path: &[u8],
-    stat: &Stat,
-) -> Result<(Inode, bool), Error> {
+fn inode(store: &Store, facts: &Facts, path: &[u8], stat: &Stat) -> Result<(Inode, bool), Error> {
     let real = stat.kind();
     let mut inode = Inode { real, attributes: None, origin: None, names: 0 };
     let mut opaque = false;

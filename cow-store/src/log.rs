@@ -54,10 +54,13 @@ pub(crate) enum Record {
     Abort,
 }
 
+/// The metadata of one path, by key.
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The state the records add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    paths: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
+    paths: BTreeMap<Vec<u8>, Keys>,
     groups: BTreeMap<Vec<u8>, u64>,
 }
 
@@ -152,7 +155,7 @@ impl Facts {
     }
 
     /// Takes all at and below `path` out, by the rest of the path.
-    fn take(&mut self, path: &[u8]) -> Vec<(Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>)> {
+    fn take(&mut self, path: &[u8]) -> Vec<(Vec<u8>, Keys)> {
         self.below(path)
             .into_iter()
             .filter_map(|full| {
@@ -162,7 +165,7 @@ impl Facts {
             .collect()
     }
 
-    fn put(&mut self, path: &[u8], entries: Vec<(Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>)>) {
+    fn put(&mut self, path: &[u8], entries: Vec<(Vec<u8>, Keys)>) {
         for (rest, keys) in entries {
             let mut full = path.to_vec();
             full.extend_from_slice(&rest);

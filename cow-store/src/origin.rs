@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn text_that_is_not_valid_is_refused() {
-        for bad in ["", "1:2:3:4", "1:2:3:4:5", "1:2:3:4:5.1000000000", "1:2:3:4:5.0:xyz", "a:b:c:d:e.f"] {
+        for bad in
+            ["", "1:2:3:4", "1:2:3:4:5", "1:2:3:4:5.1000000000", "1:2:3:4:5.0:xyz", "a:b:c:d:e.f"]
+        {
             assert!(RawOrigin(bad.as_bytes()).check(b"").is_err(), "{bad}");
         }
     }

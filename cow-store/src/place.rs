@@ -115,12 +115,7 @@ impl Store {
     /// - `ENOENT` if the store has no parent directory.
     /// - `EEXIST` if the store has a file there.
     /// - [`Error::Host`] if the host refuses.
-    pub(crate) fn place(
-        &self,
-        writer: &mut Writer,
-        path: &[u8],
-        made: Made,
-    ) -> Result<(), Error> {
+    pub(crate) fn place(&self, writer: &mut Writer, path: &[u8], made: Made) -> Result<(), Error> {
         let tmp = made.tmp.clone();
         let placed = self.place_unguarded(writer, path, made);
         if placed.is_err() {
@@ -129,12 +124,7 @@ impl Store {
         placed
     }
 
-    fn place_unguarded(
-        &self,
-        writer: &mut Writer,
-        path: &[u8],
-        made: Made,
-    ) -> Result<(), Error> {
+    fn place_unguarded(&self, writer: &mut Writer, path: &[u8], made: Made) -> Result<(), Error> {
         let Made { tmp, ino, inode, opaque, mut facts } = made;
         let (parent, name) = split(path).ok_or_else(|| Error::refused(path, Errno::EEXIST))?;
         let state = {

@@ -83,8 +83,8 @@ impl Store {
             State::Entry(_) => return Err(Error::refused(path, Errno::EEXIST)),
             State::Absent | State::Shadow(_) => {}
         }
-        let has_parent = split(path)
-            .is_some_and(|(parent, _)| self.index().tree.directory(parent).is_some());
+        let has_parent =
+            split(path).is_some_and(|(parent, _)| self.index().tree.directory(parent).is_some());
         if !has_parent {
             return Err(Error::refused(path, Errno::ENOENT));
         }
@@ -167,10 +167,9 @@ impl Store {
     /// Makes a whiteout without a name at `tmp`; its inode number.
     pub(crate) fn make_whiteout(&self, tmp: &[u8]) -> Result<u64, Error> {
         match self.form().whiteout {
-            WhiteoutForm::Device => self
-                .dir()
-                .mknod(tmp, FileKind::CharDevice, 0)
-                .map_err(self.host("mknod", tmp))?,
+            WhiteoutForm::Device => {
+                self.dir().mknod(tmp, FileKind::CharDevice, 0).map_err(self.host("mknod", tmp))?
+            }
             WhiteoutForm::Marker => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
                 self.dir().open(tmp, flags, 0o600).map_err(self.host("open", tmp))?;
@@ -241,8 +240,7 @@ impl Store {
         let names: Vec<Vec<u8>> = {
             let index = self.index();
             let Some(directory) = index.tree.directory(path) else { return Ok(()) };
-            let whiteouts =
-                directory.children.iter().filter(|(_, n)| matches!(n, Node::Whiteout));
+            let whiteouts = directory.children.iter().filter(|(_, n)| matches!(n, Node::Whiteout));
             whiteouts.map(|(name, _)| name.to_vec()).collect()
         };
         if names.is_empty() {

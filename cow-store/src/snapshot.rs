@@ -50,7 +50,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`].
     /// - [`Error::SnapshotName`] if `name` can be none; `EEXIST` if there is one.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn snapshot(&self, name: &str) -> Result<(), Error> {
         self.begin(b"")?;
         let path = Self::snapshot_path(name)?;

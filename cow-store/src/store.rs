@@ -262,7 +262,7 @@ impl Store {
         if self.is_read_only() && !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty() {
             return Err(Error::ReadOnly);
         }
-        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
         self.dir.open(path, flags, 0).map_err(self.host("open", path))
     }
 
@@ -455,7 +455,11 @@ impl Store {
     }
 
     /// The error of a host call at `path`.
-    pub(crate) fn host(&self, call: &'static str, path: &[u8]) -> impl FnOnce(Errno) -> Error + use<> {
+    pub(crate) fn host(
+        &self,
+        call: &'static str,
+        path: &[u8],
+    ) -> impl FnOnce(Errno) -> Error + use<> {
         let path = path.to_vec();
         move |errno| Error::Host { call, path, errno }
     }
@@ -552,8 +556,6 @@ pub(crate) fn read_whole(dir: &dyn Dir, path: &[u8]) -> Result<Vec<u8>, Error> {
     };
     let fd = dir.open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(host("open"))?;
     let mut bytes = Vec::new();
-    std::fs::File::from(fd)
-        .read_to_end(&mut bytes)
-        .map_err(|e| host("read")(Errno::from(e)))?;
+    std::fs::File::from(fd).read_to_end(&mut bytes).map_err(|e| host("read")(Errno::from(e)))?;
     Ok(bytes)
 }

@@ -47,12 +47,7 @@ impl Store {
         Ok(found)
     }
 
-    fn verify_entry(
-        &self,
-        path: &[u8],
-        real: FileKind,
-        found: &mut Verified,
-    ) -> Result<(), Error> {
+    fn verify_entry(&self, path: &[u8], real: FileKind, found: &mut Verified) -> Result<(), Error> {
         let stat = self.dir().stat(path).map_err(self.host("stat", path))?;
         let mut problem = |what: String| {
             found.problems.push(Problem { path: path.to_vec(), what });
@@ -100,8 +95,7 @@ impl Store {
             let Ok(entries) = self.dir().list(path) else { continue };
             for entry in entries {
                 let full = crate::path::join(path, &entry.name);
-                let is_group =
-                    path == LINKS_PATH && self.index().facts.is_group(&full, LINKS_PATH);
+                let is_group = path == LINKS_PATH && self.index().facts.is_group(&full, LINKS_PATH);
                 if !is_group {
                     let what = "left behind by an interrupted writer".to_owned();
                     found.problems.push(Problem { path: full, what });

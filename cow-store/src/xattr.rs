@@ -90,7 +90,7 @@ impl Store {
     /// - `ERANGE`, `E2BIG` if name or value is too long.
     /// - `EPERM` for a `user.` attribute of what is neither file nor directory.
     /// - `EEXIST`, `ENODATA` as `flags` say.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_xattr(
         &self,
         path: &[u8],
@@ -149,10 +149,7 @@ impl Store {
         let none = || Error::refused(path, Errno::ENODATA);
         let stored = self.stored_xattr(name).ok_or_else(none)?;
         if self.carries_xattrs(entry.real) {
-            return self
-                .dir()
-                .remove_xattr(path, &stored)
-                .map_err(self.host("removexattr", path));
+            return self.dir().remove_xattr(path, &stored).map_err(self.host("removexattr", path));
         }
         let unset = |path| Step::Unset { path, key: stored.clone() };
         let steps = self.names_of(path, &entry).into_iter().map(unset).collect();
@@ -160,10 +157,7 @@ impl Store {
     }
 
     /// The attributes and the origin written on the file at the raw path `raw`.
-    pub(crate) fn recorded(
-        &self,
-        raw: &[u8],
-    ) -> Result<(Option<Override>, Option<Origin>), Error> {
+    pub(crate) fn recorded(&self, raw: &[u8]) -> Result<(Option<Override>, Option<Origin>), Error> {
         let read = |name, key| match self.index().facts.get(raw, key) {
             Some(text) => Ok(Some(text.to_vec())),
             None => self.dir().xattr(raw, name).map_err(self.host("getxattr", raw)),

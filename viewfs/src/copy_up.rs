@@ -5,7 +5,7 @@ use crate::overlay::{Overlay, Resolved, Seen};
 use abi::fs::FileKind;
 use abi::{Errno, Result};
 use cow_store::path::{components, join, split};
-use cow_store::{Lower as CopySource, OFlags, State, Stat, Store};
+use cow_store::{Lower as CopySource, OFlags, Stat, State, Store};
 
 impl Overlay {
     /// Makes the directories on the way to `path` the store's own.
@@ -72,8 +72,7 @@ impl Overlay {
             _ => {}
         }
         let xattrs = read_xattrs(lower, path)?;
-        let source =
-            CopySource { stat, data: data.as_ref(), target: &target, xattrs: &xattrs };
+        let source = CopySource { stat, data: data.as_ref(), target: &target, xattrs: &xattrs };
         Ok(store.copy_up(path, &source)?)
     }
 

@@ -45,10 +45,7 @@ impl MountOptions {
     /// - `EINVAL` if two of `move`, `bind`, `merge`, `cow`, `mincow` are given.
     /// - `EINVAL` if `vstat` goes with `move`, which changes nothing, or `merge`, which has no store.
     /// - `EINVAL` if a path after `except=` is not canonical or not below `target`.
-    pub fn take(
-        options: &mut abi::options::Options,
-        target: &[u8],
-    ) -> Result<Self, MountError> {
+    pub fn take(options: &mut abi::options::Options, target: &[u8]) -> Result<Self, MountError> {
         let invalid = |text: String| MountError::new(Errno::EINVAL, text);
         let mut mode = None;
         for (word, means) in [
@@ -67,8 +64,7 @@ impl MountOptions {
         if vstat && matches!(mode, Mode::Move | Mode::Merge) {
             return Err(invalid("option vstat: needs cow or mincow".to_owned()));
         }
-        let root = canonical(target)
-            .map_err(|e| invalid(format!("mount point: {e}")))?;
+        let root = canonical(target).map_err(|e| invalid(format!("mount point: {e}")))?;
         let mut except = Vec::new();
         for path in options.take_all("except") {
             let below = path
@@ -80,7 +76,9 @@ impl MountOptions {
             match below {
                 Some(below) => except.push(below.to_vec()),
                 None => {
-                    return Err(invalid(format!("option except={path}: not below the mount point")));
+                    return Err(invalid(format!(
+                        "option except={path}: not below the mount point"
+                    )));
                 }
             }
         }
@@ -100,10 +98,13 @@ impl MountOptions {
         self.except.iter().any(|e| strip(path, e).is_some())
     }
 
-    /// Whether something below `path` stays as it was: `path` can't be moved or removed.
+    /// Whether `path`, or something below it, is an exception's root: it can't be moved or removed, like a
+    /// mount point. What is inside an exception is the host's business.
     #[must_use]
     pub fn holds_excepted(&self, path: &[u8]) -> bool {
-        self.except.iter().any(|e| strip(e, path).is_some())
+        let is_inside =
+            self.except.iter().any(|e| strip(path, e).is_some_and(|rest| !rest.is_empty()));
+        !is_inside && self.except.iter().any(|e| strip(e, path).is_some())
     }
 }
 

@@ -11,9 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What is laid over the lower tree.
 pub enum Source {
     /// A copy-on-write store, for cow and mincow.
-    Store(Store),
+    Store(Box<Store>),
     /// A plain tree, for move and merge.
     Tree(Box<dyn Lower>),
+}
+
+impl From<Store> for Source {
+    fn from(store: Store) -> Self {
+        Self::Store(Box::new(store))
+    }
 }
 
 /// Where a name is.
@@ -198,9 +204,7 @@ impl Overlay {
                 attributes.apply(&mut stat, vstat);
                 Ok(stat)
             }
-            (Resolved::Linked(group), Source::Store(store)) => {
-                Ok(store.stat_group(group, vstat)?)
-            }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
             (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
             (Resolved::Merged, Source::Store(store)) if self.is_mincow() => {
                 let mut stat = store.stat(path, vstat)?;

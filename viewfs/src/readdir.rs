@@ -110,4 +110,3 @@ fn plain(entries: Vec<DirEntry>) -> Vec<ListEntry> {
         .map(|DirEntry { name, kind, ino }| ListEntry { name, ino, kind })
         .collect()
 }
-

@@ -92,9 +92,7 @@ impl Overlay {
         is_directory: bool,
     ) -> Result<()> {
         match (store.lookup(path)?, below) {
-            (State::Entry(_), below) if is_directory => {
-                Ok(store.rmdir(path, below.is_some())?)
-            }
+            (State::Entry(_), below) if is_directory => Ok(store.rmdir(path, below.is_some())?),
             (State::Entry(_), below) => Ok(store.unlink(path, below.is_some())?),
             (_, Some(stat)) => {
                 self.copy_up_parents(store, path)?;

@@ -61,7 +61,11 @@ impl HostDir {
     }
 
     /// Runs `f` with the parent's handle and the last name.
-    fn at<R>(&self, path: &[u8], f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>) -> Result<R> {
+    fn at<R>(
+        &self,
+        path: &[u8],
+        f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
+    ) -> Result<R> {
         match split(path) {
             None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
             Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
@@ -258,8 +262,7 @@ impl Dir for HostDir {
         atime: Option<Timestamp>,
         mtime: Option<Timestamp>,
     ) -> Result<()> {
-        let times =
-            Timestamps { last_access: timespec(atime), last_modification: timespec(mtime) };
+        let times = Timestamps { last_access: timespec(atime), last_modification: timespec(mtime) };
         self.at(path, |at, name| fs::utimensat(at, name, &times, AtFlags::SYMLINK_NOFOLLOW))
     }
 

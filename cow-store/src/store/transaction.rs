@@ -57,9 +57,7 @@ impl Store {
             Step::Exchange { a, b, .. } => {
                 self.dir().rename(a, b, Move::Exchange).map_err(self.host("rename", b))
             }
-            Step::Unlink { path, .. } => {
-                self.dir().unlink(path).map_err(self.host("unlink", path))
-            }
+            Step::Unlink { path, .. } => self.dir().unlink(path).map_err(self.host("unlink", path)),
             _ => Ok(()),
         }
     }
@@ -102,9 +100,8 @@ impl Store {
             return Err(self.host("write", LOG_PATH)(errno));
         }
         if self.syncs() {
-            rustix::fs::fdatasync(fd).map_err(|e| {
-                self.host("fdatasync", LOG_PATH)(Errno::from_raw(e.raw_os_error()))
-            })?;
+            rustix::fs::fdatasync(fd)
+                .map_err(|e| self.host("fdatasync", LOG_PATH)(Errno::from_raw(e.raw_os_error())))?;
         }
         writer.log_bytes = writer.log_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
         Ok(())

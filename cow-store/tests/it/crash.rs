@@ -1,6 +1,8 @@
 //! Each operation is stopped after each of its calls; the next open finds the state before or after.
 
-use crate::fixture::{FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, write};
+use crate::fixture::{
+    FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, write,
+};
 use abi::dev::DevNum;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
 use cow_store::{Change, Error, Form, New, OFlags, Store};
@@ -72,7 +74,10 @@ fn check_form(setup: Setup, step: Step, form: Form, torn: bool) {
     loop {
         let (text, result, spared) = outcome(true, calls);
         if text != before {
-            assert_eq!(text, after, "{form:?} torn {torn}, stopped after {calls} calls: {result:?}");
+            assert_eq!(
+                text, after,
+                "{form:?} torn {torn}, stopped after {calls} calls: {result:?}"
+            );
         }
         if spared {
             assert_eq!(text, after);

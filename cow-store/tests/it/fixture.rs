@@ -3,7 +3,7 @@
 use abi::fs::{FileKind, XattrFlags};
 use cow_store::dir::{Dir, Faulty, HostDir};
 use cow_store::path::join;
-use cow_store::{Access, Form, Lower, OFlags, State, Stat, Store, WhiteoutForm};
+use cow_store::{Access, Form, Lower, OFlags, Stat, State, Store, WhiteoutForm};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

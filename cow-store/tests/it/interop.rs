@@ -17,13 +17,7 @@ impl Drop for Mounted {
 
 /// Mounts fuse-overlayfs; `None`, said aloud, where the host has
 /// no FUSE for this user.
-fn mount(
-    options: &str,
-    lower: &Path,
-    upper: &Path,
-    work: &Path,
-    merged: &Path,
-) -> Option<Mounted> {
+fn mount(options: &str, lower: &Path, upper: &Path, work: &Path, merged: &Path) -> Option<Mounted> {
     let uid = lower.metadata().unwrap().uid();
     if uid != 0 || !Path::new("/dev/fuse").exists() {
         eprintln!("SKIPPED: fuse-overlayfs needs /dev/fuse and the superuser here");
@@ -68,8 +62,7 @@ fn fuse_overlayfs_shows_our_store_as_we_do() {
     drop(store);
     let work = dir.path().join(".viewos/work");
     std::fs::create_dir(&work).unwrap();
-    let Some(merged) =
-        mount("", lower.dir.path(), dir.path(), &work, &base.path().join("merged"))
+    let Some(merged) = mount("", lower.dir.path(), dir.path(), &work, &base.path().join("merged"))
     else {
         return;
     };

@@ -153,7 +153,12 @@ fn an_oci_layer_round_trips_between_all_forms() {
     let (dir, again) = (scratch(), scratch());
     let store = open(&dir, FORMS[0]);
     changed(&lower, &store);
-    store.set_stat(b"d/new/file", &Change { uid: Some(77), gid: Some(88), permissions: Some(0o4755) }).unwrap();
+    store
+        .set_stat(
+            b"d/new/file",
+            &Change { uid: Some(77), gid: Some(88), permissions: Some(0o4755) },
+        )
+        .unwrap();
     store.mknod(b"null", FileKind::CharDevice, DevNum { major: 1, minor: 3 }, &NEW).unwrap();
     store.set_xattr(b"d/new/file", b"trusted.t", b"\0\xff", XattrFlags::empty()).unwrap();
     let mut archive = Vec::new();

@@ -46,7 +46,10 @@ fn marker_names_are_refused_where_they_would_be_read_as_markers() {
         let store = open(&dir, form);
         let made = store.create(b".wh.x", &NEW, OFlags::WRONLY).map(|_| ());
         let is_marker = form.whiteout == cow_store::WhiteoutForm::Marker;
-        assert_eq!(made.map_err(|e| e.errno()), if is_marker { Err(Errno::EINVAL) } else { Ok(()) });
+        assert_eq!(
+            made.map_err(|e| e.errno()),
+            if is_marker { Err(Errno::EINVAL) } else { Ok(()) }
+        );
     }
 }
 
@@ -84,7 +87,8 @@ fn metadata_that_is_not_valid_is_left_out() {
     let file = dir.path().join("f");
     let set = |value: &str| {
         let name = "user.containers.override_stat";
-        rustix::fs::setxattr(&file, name, value.as_bytes(), rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(&file, name, value.as_bytes(), rustix::fs::XattrFlags::empty())
+            .unwrap();
     };
     set("nonsense");
     let store = open(&dir, FORMS[0]);

@@ -48,9 +48,9 @@ fn name_of(op: &Op) -> String {
     let text = format!("{op:?}");
     let name = text.split([' ', '{']).next().unwrap().to_owned();
     match op {
-        Op::Rename { flags, .. } if !flags.is_empty() => format!("{name}-{flags:?}")
-            .replace("RenameFlags(", "")
-            .replace(')', ""),
+        Op::Rename { flags, .. } if !flags.is_empty() => {
+            format!("{name}-{flags:?}").replace("RenameFlags(", "").replace(')', "")
+        }
         _ => name,
     }
 }
@@ -103,7 +103,8 @@ fn cow_agrees_with_the_kernels_overlayfs() {
             }
             let (got, wanted) = (apply(&ours, &op, who), apply(&kernel, &op, who));
             if got != wanted {
-                let show = |r: &abi::Result<()>| r.map_or_else(|e| format!("{e:?}"), |()| "OK".into());
+                let show =
+                    |r: &abi::Result<()>| r.map_or_else(|e| format!("{e:?}"), |()| "OK".into());
                 let line = format!("{} {} {}", name_of(&op), show(&got), show(&wanted));
                 assert!(known.contains(&line), "not a known difference: {line} ({before})");
                 met.insert(line);
@@ -136,7 +137,8 @@ fn the_kernel_reads_our_store_as_its_upper_directory() {
         for _ in 0..120 {
             let op = random.op(false);
             // What the real mode cannot say, only we show.
-            if matches!(op, Op::Chmod { mode, .. } | Op::Open { mode, .. } | Op::Mkdir { mode, .. } if mode & 0o7600 != 0o600) {
+            if matches!(op, Op::Chmod { mode, .. } | Op::Open { mode, .. } | Op::Mkdir { mode, .. } if mode & 0o7600 != 0o600)
+            {
                 continue;
             }
             assert_eq!(apply(&ours, &op, who), model.apply(&op), "{op:?}");
@@ -188,7 +190,10 @@ fn the_kernel_reads_our_store_as_its_upper_directory() {
             }
         }
         let count = |o: &Overlay, p: &[u8]| o.readdir(p).unwrap().entries().len();
-        assert_eq!(count(&kernel, b"") - 1, model.names.keys().filter(|n| !n.contains(&b'/')).count());
+        assert_eq!(
+            count(&kernel, b"") - 1,
+            model.names.keys().filter(|n| !n.contains(&b'/')).count()
+        );
     }
 }
 
@@ -221,8 +226,7 @@ fn we_read_an_upper_directory_of_the_kernels() {
             picture(&kernel)
         };
         drop(mounted);
-        let (ours, _) =
-            overlay(lower.path(), &base.path().join("upper"), Mode::Cow, false, &[]);
+        let (ours, _) = overlay(lower.path(), &base.path().join("upper"), Mode::Cow, false, &[]);
         let got = picture(&ours);
         let view = |p: &[(Vec<u8>, crate::model::File_, (u64, u64))]| {
             p.iter().map(|(n, f, _)| (n.clone(), f.clone())).collect::<Vec<_>>()

@@ -127,9 +127,9 @@ impl Model {
                 self.add(path.as_bytes(), FileKind::Directory, *mode & 0o1777, b"").map(|_| ())
             }
             Op::Fifo { path } => self.add(path.as_bytes(), FileKind::Fifo, 0o640, b"").map(|_| ()),
-            Op::Symlink { path, target } => self
-                .add(path.as_bytes(), FileKind::Symlink, 0o777, target.as_bytes())
-                .map(|_| ()),
+            Op::Symlink { path, target } => {
+                self.add(path.as_bytes(), FileKind::Symlink, 0o777, target.as_bytes()).map(|_| ())
+            }
             Op::Link { old, path } => self.link(old.as_bytes(), path.as_bytes()),
             Op::Unlink { path } => {
                 let id = self.find(path.as_bytes())?;
@@ -151,6 +151,12 @@ impl Model {
                 Ok(())
             }
             Op::Rename { from, to, flags } => self.rename(from.as_bytes(), to.as_bytes(), *flags),
+            other => self.apply_attributes(other),
+        }
+    }
+
+    fn apply_attributes(&mut self, op: &Op) -> Result<()> {
+        match op {
             Op::Chmod { path, mode } => {
                 let id = self.find(path.as_bytes())?;
                 if self.file(id).kind == FileKind::Symlink {
@@ -192,6 +198,7 @@ impl Model {
                 }
                 file.xattr.take().map(|_| ()).ok_or(Errno::ENODATA)
             }
+            _ => unreachable!("the other operations are apply's"),
         }
     }
 
@@ -282,7 +289,9 @@ impl Model {
     fn take(&mut self, path: &[u8]) -> Vec<(Vec<u8>, usize)> {
         let keys: Vec<Vec<u8>> =
             self.names.keys().filter(|n| strip(n, path).is_some()).cloned().collect();
-        keys.into_iter().map(|k| (k[path.len()..].to_vec(), self.names.remove(&k).unwrap())).collect()
+        keys.into_iter()
+            .map(|k| (k[path.len()..].to_vec(), self.names.remove(&k).unwrap()))
+            .collect()
     }
 }
 
@@ -322,9 +331,9 @@ pub(crate) fn picture(overlay: &Overlay) -> Vec<(Vec<u8>, File_, (u64, u64))> {
     while let Some(path) = open.pop() {
         for entry in overlay.readdir(&path).unwrap().entries() {
             let full = join(&path, &entry.name);
-            let stat = overlay.stat(&full).unwrap_or_else(|e| {
-                panic!("{} is listed and {e}", String::from_utf8_lossy(&full))
-            });
+            let stat = overlay
+                .stat(&full)
+                .unwrap_or_else(|e| panic!("{} is listed and {e}", String::from_utf8_lossy(&full)));
             if let Some(kind) = entry.kind {
                 assert_eq!(kind, stat.kind());
             }

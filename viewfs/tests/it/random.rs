@@ -100,14 +100,33 @@ pub(crate) fn populate(root: &Path) {
         std::fs::create_dir(&at).unwrap();
         make(
             &at,
-            &["d/", "d/f=deep", "d/g=linked", "d/h&d/g", "d/s>target", "d/e/", "e/", "e/f=e",
-              "e/d/", "e/d/f=deepest", "f=file", "g&d/g", "s>d/f"],
+            &[
+                "d/",
+                "d/f=deep",
+                "d/g=linked",
+                "d/h&d/g",
+                "d/s>target",
+                "d/e/",
+                "e/",
+                "e/f=e",
+                "e/d/",
+                "e/d/f=deepest",
+                "f=file",
+                "g&d/g",
+                "s>d/f",
+            ],
         );
     }
 }
 
 /// Runs `count` operations in rounds of 200, each on fresh trees; `remount` makes the overlay anew.
-fn run(seed: u64, who: Caller, with_chown: bool, remount: &dyn Fn(&Path, &Path) -> Overlay, watch: Option<&str>) {
+fn run(
+    seed: u64,
+    who: Caller,
+    with_chown: bool,
+    remount: &dyn Fn(&Path, &Path) -> Overlay,
+    watch: Option<&str>,
+) {
     let rounds = count().div_ceil(200);
     caller();
     for round in 0..rounds {
@@ -142,7 +161,11 @@ fn run(seed: u64, who: Caller, with_chown: bool, remount: &dyn Fn(&Path, &Path) 
             }
         }
         if let Some(w) = watch {
-            assert_eq!(before.unwrap(), picture(&lower.path().join(w)), "the lower tree was touched");
+            assert_eq!(
+                before.unwrap(),
+                picture(&lower.path().join(w)),
+                "the lower tree was touched"
+            );
         }
     }
 }

@@ -88,9 +88,7 @@ fn line_of(differs: &Differs) -> Line {
     let text = std::str::from_utf8(&differs.path);
     Line {
         path: format!("/{}", String::from_utf8_lossy(&differs.path)),
-        path_hex: text
-            .is_err()
-            .then(|| differs.path.iter().map(|b| format!("{b:02x}")).collect()),
+        path_hex: text.is_err().then(|| differs.path.iter().map(|b| format!("{b:02x}")).collect()),
         change: match differs.difference {
             Difference::Added => "added",
             Difference::Changed => "changed",
