@@ -69,7 +69,7 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
             Ok(Answer::Require(GroupSet::NAMES, Box::new(Answer::Return(Ok(0)))))
         }
         Err(error) => {
-            tracing::warn!(message = %error.message, "mount refused");
+            tracing::error!("mount refused: {}", error.message);
             ctx.m.say(&error.message);
             Err(error.errno)
         }
@@ -282,8 +282,10 @@ impl Monitor {
         };
         let store_path = on_host(wish.absolute_source.as_bytes(), "source")?;
         let lower_path = on_host(&wish.target, "target")?;
-        let lower =
-            Box::new(viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?);
+        let mut lower = viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?;
+        if wanted.vstat {
+            lower = lower.hiding_locked();
+        }
         let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
         flags.vstat = wanted.vstat;
         flags.permanent = wanted.permanent;
@@ -297,7 +299,7 @@ impl Monitor {
                 })?;
             viewfs::Source::from(store)
         };
-        let overlay = viewfs::Overlay::new(source, lower, wanted)?;
+        let overlay = viewfs::Overlay::new(source, Box::new(lower), wanted)?;
         let fs = Arc::new(crate::overlayfs::OverlayFs::new(overlay, lower_path, store_path));
         let content =
             Content::Overlay { tree: Arc::clone(&fs) as Arc<dyn abi::fs::FileSystem>, fs };
