@@ -309,6 +309,12 @@ impl Drop for Ext2 {
     /// The mount goes away: what is in memory becomes durable, and the volume clean.
     fn drop(&mut self) {
         let volume = self.volume.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !volume.is_read_only()
+            && let Err(error) = volume.process_orphans()
+        {
+            // Files without names that someone still had open; a later mount frees them.
+            tracing::warn!(target: "ext2", "unmount: {error}");
+        }
         if let Err(error) = volume.sync_all() {
             tracing::warn!(target: "ext2", "unmount: {error}");
         }

@@ -30,6 +30,8 @@ mod balloc;
 mod bitmap;
 mod cache;
 mod commit;
+#[cfg(test)]
+mod corrupt_tests;
 mod csum;
 mod dir;
 mod dir_edit;
