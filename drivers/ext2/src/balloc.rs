@@ -10,7 +10,7 @@ use crate::error::{Corrupt, Error, Result};
 use crate::features::Incompat;
 use crate::group::{BLOCK_UNINIT, Group};
 use crate::inode::Inode;
-use crate::le::{low32, us};
+use crate::le::low32;
 use crate::seal::Kind;
 use crate::volume::Volume;
 use abi::Errno;
@@ -103,9 +103,14 @@ impl Volume {
         Ok(bits)
     }
 
-    /// What may be handed out of a group: the bitmap with what the transaction holds back.
-    fn free_map(&self, group: u32, desc: &Group) -> Result<Buf> {
+    /// What may be handed out of a group to `ino`: the bitmap with what the transaction holds back and what is
+    /// kept for other files.
+    fn free_map(&self, group: u32, desc: &Group, ino: u32) -> Result<Buf> {
         let mut bits = self.block_bitmap(group, desc)?;
+        let (start, count) = (self.sb.group_start(group), self.sb.group_blocks(group));
+        if self.windows.are_in(start, count, ino) {
+            self.windows.hide(Arc::make_mut(&mut bits).as_mut_slice(), start, count, ino);
+        }
         if let Some(held) = self.tx.freed.get(&group) {
             for (bit, held) in Arc::make_mut(&mut bits).iter_mut().zip(held) {
                 *bit |= held;
@@ -123,11 +128,21 @@ impl Volume {
         }
     }
 
-    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on.
+    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on, for `ino` (0 for metadata).
     ///
     /// # Errors
     /// - `ENOSPC`
-    pub(crate) fn alloc_blocks(&mut self, goal: u64, want: u64) -> Result<(u64, u64)> {
+    pub(crate) fn alloc_blocks(&mut self, goal: u64, want: u64, ino: u32) -> Result<(u64, u64)> {
+        match self.search_blocks(goal, want, ino) {
+            Err(Error::Answer(Errno::ENOSPC)) if !self.windows.is_empty() => {
+                self.windows.clear();
+                self.search_blocks(goal, want, ino)
+            }
+            other => other,
+        }
+    }
+
+    fn search_blocks(&mut self, goal: u64, want: u64, ino: u32) -> Result<(u64, u64)> {
         let want = low32(want.min(self.check_space()?).clamp(1, 1 << 15));
         let goal = if self.sb.holds(goal, 1) { goal } else { self.sb.first_data_block };
         let home = self.sb.group_of(goal);
@@ -139,7 +154,7 @@ impl Volume {
             if desc.free_blocks == 0 {
                 continue;
             }
-            let bits = self.free_map(group, &desc)?;
+            let bits = self.free_map(group, &desc, ino)?;
             let end = self.sb.group_blocks(group);
             let from =
                 if step == 0 { low32(goal.saturating_sub(self.sb.group_start(group))) } else { 0 };
@@ -184,7 +199,7 @@ impl Volume {
 
     /// Hands out one block for metadata.
     pub(crate) fn alloc_block(&mut self, goal: u64) -> Result<u64> {
-        Ok(self.alloc_blocks(goal, 1)?.0)
+        Ok(self.alloc_blocks(goal, 1, 0)?.0)
     }
 
     /// Takes `count` blocks from `block` on back.
@@ -245,10 +260,6 @@ impl Volume {
     pub(crate) fn home_goal(&self, ino: u32) -> u64 {
         let index = u64::from(ino.saturating_sub(1));
         let group = low32(index / self.sb.inodes_per_group);
-        // Files of one group begin in different parts of it, so that those that grow together stay apart.
-        let part = us(index & 15);
-        let step = self.sb.group_blocks(group) / 16;
-        let into = u64::from(step).saturating_mul(crate::le::wide(part));
-        self.sb.group_start(group).saturating_add(into)
+        self.sb.group_start(group)
     }
 }

@@ -65,6 +65,7 @@ mod truncate;
 mod tx;
 mod unmake;
 mod volume;
+mod windows;
 mod write;
 mod xattr;
 mod xattr_edit;

@@ -13,6 +13,7 @@ use crate::le::wide;
 use crate::seal::Kind;
 use crate::superblock::Super;
 use crate::tx::Transaction;
+use crate::windows::Windows;
 use abi::Errno;
 use abi::block::BlockDevice;
 use std::collections::HashSet;
@@ -36,6 +37,8 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
     /// Where no file may lead; empty on a read-only mount.
     pub(crate) zones: Zones,
+    /// What is kept for files that grow.
+    pub(crate) windows: Windows,
     /// Whether the change at hand may take the blocks that are kept for root.
     pub(crate) uses_reserve: bool,
     /// Whether the superblock on the device says that the volume is in use.
@@ -62,6 +65,7 @@ impl Volume {
             journal: None,
             read_only: true,
             zones: Zones::default(),
+            windows: Windows::default(),
             uses_reserve: true,
             is_marked: false,
             state_at_mount: 0,

@@ -72,7 +72,10 @@ impl Volume {
         }
         let want = want.min(left).min(u64::from(LEN_UNWRITTEN_MAX));
         let goal = self.data_goal(inode, file_block)?;
-        let (block, len) = self.alloc_blocks(goal, want)?;
+        let (block, len) = self.alloc_blocks(goal, want, inode.ino)?;
+        if self.sb.byte_of(file_block) >= inode.size && !is_unwritten {
+            self.windows.advance(inode.ino, block.saturating_add(len));
+        }
         if !inode.has(InodeFlags::EXTENTS) && block.saturating_add(len) > u64::from(u32::MAX) {
             return Error::answer(Errno::EFBIG);
         }
@@ -182,8 +185,10 @@ impl Volume {
             self.zero_tail(inode, inode.size, offset)?;
         }
         let mut done = 0;
+        let mut most = data.len();
         while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(wide(done));
+            let rest = rest.get(..rest.len().min(most)).unwrap_or_default();
             let result = self.part(|volume| {
                 let mut copy = inode.clone();
                 let len = volume.write_run(&mut copy, rest, at)?;
@@ -193,6 +198,10 @@ impl Volume {
                 Ok((copy, len)) => {
                     *inode = copy;
                     done = done.saturating_add(len);
+                }
+                // A run that takes all that is left leaves nothing for the blocks that lead to it.
+                Err(Error::Answer(Errno::ENOSPC)) if rest.len() > self.sb.block_bytes() => {
+                    most = rest.len() / 2;
                 }
                 Err(Error::Answer(_)) if done > 0 => break,
                 Err(other) => return Err(other),

@@ -94,3 +94,14 @@ pub(crate) fn kernel_manifest(path: &Path) -> Option<String> {
     assert!(output.status.success(), "{}", text(&output));
     Some(String::from_utf8(output.stdout).unwrap())
 }
+
+/// How many runs of neighbouring blocks the content of `/name` lies in, by debugfs.
+pub(crate) fn runs(path: &Path, name: &str) -> usize {
+    let output = run(Command::new("debugfs").args(["-R", &format!("blocks /{name}")]).arg(path));
+    let blocks: Vec<u64> = String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .map(|b| b.parse().unwrap())
+        .collect();
+    assert!(!blocks.is_empty(), "{}", text(&output));
+    1 + blocks.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count()
+}
