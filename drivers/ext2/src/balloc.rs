@@ -1,8 +1,8 @@
 //! Blocks, handed out and taken back.
 //!
-//! Wanted are long runs near a goal: the goal itself if it is free, else the first gap that is long enough in
-//! the goal's group behind it, then before it, then in the groups that follow; failing all that the longest gap
-//! that was seen.
+//! Wanted are long runs near a goal: the goal itself if it is free, else the first gap that is long
+//! enough in the goal's group behind it, then before it, then in the groups that follow; failing
+//! all that the longest gap that was seen.
 
 use crate::bitmap::{self, Gap};
 use crate::cache::Buf;
@@ -64,7 +64,8 @@ impl Zones {
 }
 
 impl Volume {
-    /// The block bitmap of a group; one that is not in use yet is made up, as `ext4_init_block_bitmap`.
+    /// The block bitmap of a group; one that is not in use yet is made up, as
+    /// `ext4_init_block_bitmap`.
     fn block_bitmap(&self, group: u32, desc: &Group) -> Result<Buf> {
         if desc.flags & BLOCK_UNINIT == 0 {
             return self.block(desc.block_bitmap, Kind::BlockBitmap(group));
@@ -103,8 +104,8 @@ impl Volume {
         Ok(bits)
     }
 
-    /// What may be handed out of a group to `ino`: the bitmap with what the transaction holds back and what is
-    /// kept for other files.
+    /// What may be handed out of a group to `ino`: the bitmap with what the transaction holds back
+    /// and what is kept for other files.
     fn free_map(&self, group: u32, desc: &Group, ino: u32) -> Result<Buf> {
         let mut bits = self.block_bitmap(group, desc)?;
         let (start, count) = (self.sb.group_start(group), self.sb.group_blocks(group));
@@ -128,7 +129,8 @@ impl Volume {
         }
     }
 
-    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on, for `ino` (0 for metadata).
+    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on, for `ino` (0 for
+    /// metadata).
     ///
     /// # Errors
     /// - `ENOSPC`
@@ -239,8 +241,9 @@ impl Volume {
         Ok(())
     }
 
-    /// Takes `count` blocks of an inode's content back. What a directory or a link holds is metadata: a copy
-    /// that waits to be written must not come after what the blocks are used for next.
+    /// Takes `count` blocks of an inode's content back. What a directory or a link holds is
+    /// metadata: a copy that waits to be written must not come after what the blocks are used for
+    /// next.
     pub(crate) fn release_content(&mut self, inode: &Inode, block: u64, count: u64) -> Result<()> {
         self.release_blocks(block, count)?;
         if !matches!(inode.kind, FileKind::Regular) {

@@ -36,8 +36,8 @@ const BLOCK: usize = 1024;
 /// The root directory's block.
 const ROOT_BLOCK: usize = 20;
 
-/// 64 blocks of 1 KiB, one group, 32 inodes of 256 bytes: 1 superblock, 2 descriptors, 3 and 4 bitmaps, 5 to 12
-/// inodes, data from 13 on.
+/// 64 blocks of 1 KiB, one group, 32 inodes of 256 bytes: 1 superblock, 2 descriptors, 3 and 4
+/// bitmaps, 5 to 12 inodes, data from 13 on.
 fn image() -> Vec<u8> {
     let mut bytes = vec![0; 64 * BLOCK];
     let sb = &mut bytes[BLOCK..2 * BLOCK];

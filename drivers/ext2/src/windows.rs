@@ -1,7 +1,8 @@
 //! Windows: blocks behind the end of files that grow, kept for them in memory while they are open.
 //!
-//! So files that are appended to by turns stay in long runs. A window is a wish: nothing on the device knows of
-//! it, and all are dropped when space runs short. Analogous to the reservation windows of ext3.
+//! So files that are appended to by turns stay in long runs. A window is a wish: nothing on the
+//! device knows of it, and all are dropped when space runs short. Analogous to the reservation
+//! windows of ext3.
 
 use crate::bitmap;
 use crate::le::low32;
@@ -62,7 +63,8 @@ impl Windows {
         self.0.push(Window { ino, first: next, end, size });
     }
 
-    /// The part of a group's blocks that is others' than `ino`'s: first bit and count of each window.
+    /// The part of a group's blocks that is others' than `ino`'s: first bit and count of each
+    /// window.
     fn others(&self, start: u64, count: u32, ino: u32) -> impl Iterator<Item = (u32, u32)> {
         let stop = start.saturating_add(u64::from(count));
         self.0.iter().filter(move |window| window.ino != ino).filter_map(move |window| {

@@ -1,7 +1,7 @@
 //! The log, read: which transactions are complete, what they revoke, where the youngest copies lie.
 //!
-//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect revocations, take
-//! copies. Nothing is written here.
+//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect
+//! revocations, take copies. Nothing is written here.
 
 use crate::csum::crc32_be;
 use crate::error::{Corrupt, Error, Result, Summed};
@@ -74,7 +74,8 @@ impl<'a> Scanner<'a> {
         Ok(bytes)
     }
 
-    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to the caller.
+    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to
+    /// the caller.
     fn step(&mut self) -> Result<Step> {
         let bytes = self.read(self.at)?;
         if be32_at(&bytes, 0) != MAGIC || be32_at(&bytes, 8) != self.sequence {
@@ -257,8 +258,8 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
     Ok(Recovered { overlay, next_sequence: end, transactions, has_fast_commits })
 }
 
-/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction that would come
-/// next.
+/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction
+/// that would come next.
 fn has_fast_commits(
     volume: &Volume,
     js: &JournalSuper,

@@ -320,7 +320,8 @@ fn threads_share_a_volume() {
                         assert_eq!(fs.getattr(ino).unwrap().nlink, 0);
                     }
                     fs.release(handle);
-                    assert_eq!(fs.getattr(ino).is_ok(), number % 3 != 0);
+                    // The number of a removed file may be another thread's by now.
+                    assert!(number % 3 == 0 || fs.getattr(ino).is_ok());
                 }
                 assert_eq!(list(fs, dir, 9).unwrap().len(), 100);
             });
