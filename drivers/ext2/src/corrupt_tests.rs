@@ -38,7 +38,7 @@ const ROOT_BLOCK: usize = 20;
 
 /// 64 blocks of 1 KiB, one group, 32 inodes of 256 bytes: 1 superblock, 2 descriptors, 3 and 4
 /// bitmaps, 5 to 12 inodes, data from 13 on.
-fn image() -> Vec<u8> {
+pub(crate) fn image() -> Vec<u8> {
     let mut bytes = vec![0; 64 * BLOCK];
     let sb = &mut bytes[BLOCK..2 * BLOCK];
     put_u32(sb, 0, 32); // s_inodes_count
@@ -95,7 +95,7 @@ fn put_dots(bytes: &mut [u8], block: usize) {
     put_entry(bytes, block * BLOCK + 12, 2, 12, 2, b"..");
 }
 
-fn volume(bytes: Vec<u8>) -> Volume {
+pub(crate) fn volume(bytes: Vec<u8>) -> Volume {
     let sb = Super::parse(&bytes[BLOCK..2 * BLOCK], 1024, bytes.len() as u64).unwrap();
     Volume::new(Arc::new(Ram(Mutex::new(bytes))), sb)
 }
