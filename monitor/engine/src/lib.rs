@@ -32,6 +32,7 @@ mod notify;
 mod pool;
 pub mod probe;
 mod process;
+mod rewrite;
 mod sys;
 mod tracee;
 mod tracer;

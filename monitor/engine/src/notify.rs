@@ -7,9 +7,10 @@
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
 use crate::process::Process;
+use crate::rewrite::reopen;
 use crate::sys::seccomp;
 use crate::tracee::{HostTracee, Tracee};
-use crate::{TaskStart, Tid, tracer};
+use crate::{TaskStart, Tid};
 use abi::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -246,7 +247,7 @@ pub(crate) fn finish(
 fn by_name_if_path_only(tracee: &HostTracee, answer: Answer) -> Answer {
     match answer {
         Answer::Fd(file, cloexec) if tracee.is_traced() && is_path_only(&file) => {
-            Answer::Rewrite(Box::new(tracer::reopen(file, cloexec)))
+            Answer::Rewrite(Box::new(reopen(file, cloexec)))
         }
         Answer::Require(groups, inner) => {
             Answer::Require(groups, Box::new(by_name_if_path_only(tracee, *inner)))

@@ -1,18 +1,19 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
-use crate::answer::{Answer, Arg, Call, Pointer, Rewrite};
+use crate::answer::{Answer, Call, Rewrite};
 use crate::engine::{Command, Engine, undisturbed};
 use crate::inject::{self, Injection, Outcome, put_bytes, restart_interrupted};
 use crate::notify::{self, Listener};
 use crate::process::Process;
+use crate::rewrite::{place_arguments, reopen};
 use crate::sys::ptrace::{self, Regs};
-use crate::sys::{memory, process as sys};
+use crate::sys::process as sys;
 use crate::tracee::HostTracee;
 use crate::{TaskStart, Tid};
 use abi::{Errno, Result};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
@@ -161,7 +162,7 @@ impl Tracer {
             libc::PTRACE_EVENT_EXEC => self.on_exec(tid),
             libc::PTRACE_EVENT_STOP => self.on_event_stop(tid, signal),
             0 if signal == (libc::SIGTRAP | 0x80) => self.on_syscall_stop(tid),
-            0 => self.go_on(tid, signal),
+            0 => self.on_signal(tid, signal),
             _ => self.go_on(tid, 0),
         };
         if let Err(error) = result
@@ -310,6 +311,29 @@ impl Tracer {
             other => {
                 task.phase = other;
                 ptrace::cont(tid, 0)
+            }
+        }
+    }
+
+    /// A signal that comes before a call of ours was entered: its handler would make the call that we take for
+    /// ours. So the tracee's own call begins again behind the handler, and comes back to us.
+    fn on_signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
+        match core::mem::replace(&mut task.phase, Phase::Running) {
+            Phase::Rewriting(rewriting) if rewriting.entering => {
+                self.engine.set_bypass(tid, false);
+                if let Some((addr, old)) = &rewriting.stack {
+                    put_bytes(tid, *addr, old)?;
+                }
+                let mut regs = rewriting.saved;
+                regs.rax = regs.orig_rax;
+                regs.rip -= 2;
+                ptrace::set_regs(tid, &regs)?;
+                ptrace::cont(tid, signal)
+            }
+            other => {
+                task.phase = other;
+                self.go_on(tid, signal)
             }
         }
     }
@@ -686,99 +710,6 @@ impl Tracer {
         }
         Ok(())
     }
-}
-
-/// A call that opens our descriptor in the tracee: by its name under /proc, with the flags it has.
-pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
-    let path = format!("/proc/{}/fd/{}\0", std::process::id(), file.as_raw_fd());
-    let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
-    let keep = libc::O_ACCMODE
-        | libc::O_APPEND
-        | libc::O_NONBLOCK
-        | libc::O_DIRECTORY
-        | libc::O_PATH
-        | libc::O_DIRECT
-        | libc::O_NOATIME
-        | libc::O_SYNC;
-    let flags = (flags & keep) | if cloexec { libc::O_CLOEXEC } else { 0 };
-    Rewrite {
-        number: libc::SYS_openat as u32,
-        args: vec![
-            Arg::Value(libc::AT_FDCWD as u64),
-            Arg::Bytes(path.into_bytes()),
-            Arg::Value(flags as u64),
-            Arg::Value(0),
-        ],
-        comm: None,
-        on_error: None,
-        keep: vec![file],
-    }
-}
-
-/// Registers, and what stood where the memory arguments are.
-type Placed = ([u64; 6], Option<(u64, Vec<u8>)>);
-
-/// Copies the memory arguments below the red zone.
-fn place_arguments(tid: Tid, regs: &Regs, args: &[Arg]) -> io::Result<Placed> {
-    let size: usize = args.iter().map(size_of_argument).sum();
-    let base = (regs.rsp - 128 - size as u64) & !15;
-    let mut bytes: Vec<u8> = Vec::with_capacity(size);
-    let mut values = [0; 6];
-    for (value, arg) in values.iter_mut().zip(args) {
-        let here = base + bytes.len() as u64;
-        match arg {
-            Arg::Value(v) => {
-                *value = *v;
-                continue;
-            }
-            Arg::Bytes(b) => bytes.extend_from_slice(b),
-            Arg::Pointers(pointers) => {
-                let mut at = here + (pointers.len() as u64 + 1) * 8;
-                let mut texts = Vec::new();
-                for p in pointers {
-                    match p {
-                        Pointer::Address(a) => bytes.extend_from_slice(&a.to_ne_bytes()),
-                        Pointer::Text(t) => {
-                            bytes.extend_from_slice(&at.to_ne_bytes());
-                            at += t.len() as u64 + 1;
-                            texts.extend_from_slice(t);
-                            texts.push(0);
-                        }
-                    }
-                }
-                bytes.extend_from_slice(&[0; 8]);
-                bytes.extend_from_slice(&texts);
-            }
-        }
-        *value = here;
-        bytes.resize((bytes.len() + 15) & !15, 0);
-    }
-    if bytes.is_empty() {
-        return Ok((values, None));
-    }
-    let mut old = vec![0; bytes.len()];
-    // The stack may have to grow first: what can't be read is not there, so nothing is to be put back.
-    let had = memory::read(tid, base, &mut old).unwrap_or(0) == old.len();
-    put_bytes(tid, base, &bytes)?;
-    Ok((values, had.then_some((base, old))))
-}
-
-fn size_of_argument(arg: &Arg) -> usize {
-    let raw = match arg {
-        Arg::Value(_) => 0,
-        Arg::Bytes(b) => b.len(),
-        Arg::Pointers(pointers) => {
-            let texts: usize = pointers
-                .iter()
-                .map(|p| match p {
-                    Pointer::Address(_) => 0,
-                    Pointer::Text(t) => t.len() + 1,
-                })
-                .sum();
-            (pointers.len() + 1) * 8 + texts
-        }
-    };
-    (raw + 15) & !15
 }
 
 /// Thread group and parent of a task, from /proc.

@@ -1,6 +1,6 @@
 //! Descriptors of virtual files, and the numbers they get.
 
-use e2e::{View, combinations, need};
+use e2e::{View, Work, combinations, need};
 
 #[test]
 fn descriptors_of_two_processes_at_a_time_have_the_lowest_free_numbers() {
@@ -25,5 +25,21 @@ fn a_descriptor_that_is_only_a_path_leads_where_it_should() {
         let output =
             View::of(combination).preload("unreal").command(&["/usr/bin/python3", "-c", script]);
         assert_eq!(output.success(), "True\n/unreal/etc\nTrue\n", "{combination:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_signal_before_a_call_that_is_made_anew_does_not_lose_it() {
+    need("bash", "bash");
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).preload("unreal").folder(work.path());
+        // A child's end comes as SIGCHLD while the shell makes files under another name of their folder.
+        let line = format!(
+            "cd /unreal{}; for i in $(seq 40); do /bin/true & echo $i >out$i; done; wait; cat out* | wc -l",
+            work.path().display()
+        );
+        let output = view.command(&["bash", "-c", &line]);
+        assert_eq!((output.success(), output.stderr.as_str()), ("40\n", ""), "{combination:?}");
     }
 }
