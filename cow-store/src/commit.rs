@@ -64,9 +64,26 @@ impl Store {
             }
         }
         if !dry_run {
+            self.finish_directories(lower, &mut commit);
             self.forget_committed(lower, &commit)?;
         }
         Ok(commit)
+    }
+
+    /// Gives the directories their mode and owner when all is in them: they may be such that nothing more
+    /// can be put there.
+    fn finish_directories(&self, lower: &dyn Dir, commit: &mut Commit) {
+        let done = std::mem::take(&mut commit.done);
+        for differs in done.into_iter().rev() {
+            let is_ours =
+                differs.kind == FileKind::Directory && differs.difference != Difference::Deleted;
+            let set = || set_attributes(lower, &differs.path, &self.stat(&differs.path, true)?);
+            match if is_ours { set() } else { Ok(()) } {
+                Ok(()) => commit.done.push(differs),
+                Err(e) => commit.left.push((differs.path, e.to_string())),
+            }
+        }
+        commit.done.reverse();
     }
 
     /// # Errors
@@ -104,7 +121,8 @@ impl Store {
             }
             (Difference::Metadata, _) => {
                 self.commit_xattrs(lower, path, path)?;
-                set_attributes(lower, path, &self.stat(path, true)?)
+                let stat = self.stat(path, true)?;
+                if stat.is_directory() { Ok(()) } else { set_attributes(lower, path, &stat) }
             }
             (_, State::Entry(entry)) => {
                 if let Some(first) = linked.get(&entry.ino) {
@@ -130,8 +148,7 @@ impl Store {
                 remove(lower, path)?;
             }
             lower.mkdir(path, 0o700).map_err(self.host("mkdir", path))?;
-            self.commit_xattrs(lower, path, path)?;
-            return set_attributes(lower, path, &stat);
+            return self.commit_xattrs(lower, path, path);
         }
         let tmp = temporary(path);
         let made = self.make_in(lower, path, &tmp, &stat).and_then(|()| put(lower, &tmp, path));

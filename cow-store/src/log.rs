@@ -178,13 +178,8 @@ impl Facts {
         let mut steps = Vec::new();
         for (path, keys) in &self.paths {
             for (key, value) in keys {
-<<<<<<< HEAD
-                let step = Step::Set { path: path.clone(), key: key.clone(), value: value.clone() };
-                log.extend(Record::Transaction(vec![step]).to_bytes());
-=======
                 let (path, key, value) = (path.clone(), key.clone(), value.clone());
                 steps.push(Step::Set { path, key, value });
->>>>>>> cow
             }
         }
         for (id, &remaining) in &self.groups {

@@ -16,7 +16,7 @@ fn changed(lower: &LowerTree, store: &Store) {
     store.set_stat(b"e/y", &Change { permissions: Some(0o600), ..Change::default() }).unwrap();
     lower.copy_up(store, "d/sub").unwrap();
     store.whiteout(b"d/sub/x", &lower.stat("d/sub/x")).unwrap();
-    store.mkdir(b"d/new", &NEW).unwrap();
+    store.mkdir(b"d/new", &New { permissions: 0o550, owner: None }).unwrap();
     write(store.create(b"d/new/file", &NEW, OFlags::WRONLY).unwrap(), "added");
     store.link(b"d/new/file", b"d/new/same").unwrap();
     store.symlink(b"d/new/link", b"file", &NEW).unwrap();
@@ -84,7 +84,9 @@ fn commit_makes_the_lower_tree_what_the_view_was_and_empties_the_store() {
         assert!(!at("d/sub/x").exists());
         assert_eq!(lower.stat("d/new/file").ino, lower.stat("d/new/same").ino);
         assert_eq!(lower.stat("e/y").permissions(), 0o600);
-        assert_eq!(lower.stat("d/new").permissions(), 0o640);
+        assert_eq!(lower.stat("d/new").permissions(), 0o550);
+        std::fs::set_permissions(at("d/new"), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+            .unwrap();
         assert_eq!(lines(&store, &lower), Vec::<String>::new());
         // What was copied up and is the same below stays; nothing else does.
         let left: Vec<_> = store.paths().into_iter().map(|(p, _)| p).collect();
@@ -113,6 +115,8 @@ fn commit_leaves_what_changed_below() {
     let commit = store.commit(&[], &host_dir(lower.dir.path()), false).unwrap();
     assert_eq!(commit.left.len(), 1);
     assert!(commit.left[0].1.contains("changed below"), "{}", commit.left[0].1);
+    let new = lower.dir.path().join("d/new");
+    std::fs::set_permissions(new, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     assert_eq!(std::fs::read(lower.dir.path().join("d/f")).unwrap(), b"someone else's");
     assert_eq!(read(&store, "d/f"), "changed");
 }
