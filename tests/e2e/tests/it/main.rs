@@ -1,6 +1,7 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
 mod attach;
+mod debuggers;
 mod descriptors;
 mod forms;
 mod ids;
@@ -9,3 +10,5 @@ mod mounts;
 mod nested;
 mod ordinary;
 mod services;
+mod slides;
+mod terminal;
