@@ -34,8 +34,14 @@ pub enum Pointer {
     Text(Vec<u8>),
 }
 
+/// Work at the end of a rewritten call, before its stack arguments are taken away: gets the argument registers
+/// that the call was made with and its raw result, and says what the tracee is to see as the result. A result
+/// between -512 and -516 means that a signal interrupted it, and must be handed back as it is.
+///
+/// It runs on the tracer thread, so it must not wait for anything.
+pub type AfterCall = Box<dyn FnOnce(&dyn Tracee, [u64; 6], i64) -> i64 + Send>;
+
 /// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
-#[derive(Debug)]
 pub struct Rewrite {
     /// The number to run.
     pub number: u32,
@@ -47,6 +53,17 @@ pub struct Rewrite {
     pub on_error: Option<abi::Errno>,
     /// Descriptors of ours that the call names under /proc: they stay open until the call is over.
     pub keep: Vec<OwnedFd>,
+    /// What is to be done with its result.
+    pub after: Option<AfterCall>,
+}
+
+impl core::fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Rewrite")
+            .field("number", &self.number)
+            .field("args", &self.args)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Work that may wait for something slow: it runs on a thread of its own and answers then.

@@ -32,11 +32,12 @@ mod notify;
 pub mod probe;
 mod pool;
 mod process;
+mod rewrite;
 mod sys;
 mod tracer;
 mod tracee;
 
-pub use answer::{Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
+pub use answer::{AfterCall, Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
 pub use engine::{BackEnd, Engine};
 pub use process::Process;
 pub use tracee::Tracee;

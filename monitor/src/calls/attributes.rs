@@ -95,6 +95,7 @@ fn host_directory(ctx: &Ctx<'_>, file: &crate::vfiles::VFile) -> Result<Object> 
         comm: None,
         on_error: None,
         keep: Vec::new(),
+        after: None,
     }))))
 }
 

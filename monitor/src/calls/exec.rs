@@ -267,6 +267,7 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
         comm: Some(comm),
         on_error: None,
         keep,
+        after: None,
     })))
 }
 

@@ -44,6 +44,7 @@ pub(super) fn watch(ctx: &Ctx<'_>) -> Result<Answer> {
                 comm: None,
                 on_error: None,
                 keep: Vec::new(),
+                after: None,
             })))
         }
     }

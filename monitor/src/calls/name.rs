@@ -177,6 +177,7 @@ impl Ctx<'_> {
             comm: None,
             on_error: None,
             keep: Vec::new(),
+            after: None,
         })))
     }
 

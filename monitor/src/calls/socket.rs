@@ -50,6 +50,7 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
                 comm: None,
                 on_error: None,
                 keep: Vec::new(),
+                after: None,
             })))
         }
         // A socket has to be the kernel's, and a virtual directory can't hold one.
