@@ -1,10 +1,11 @@
 //! The mount table: what shows where, in which view, since when.
 
 use crate::path;
-use crate::view::{Service, View};
+use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
 use abi::host::Epoch;
+use abi::module::{BinaryFormats, SyscallSet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,6 +20,17 @@ pub(crate) enum Content {
     Device { device: Arc<dyn Device>, numbers: DevNum, perm: u16, uid: u32, gid: u32 },
 }
 
+/// What a mount does besides showing something.
+#[derive(Default)]
+pub(crate) enum Power {
+    #[default]
+    None,
+    /// Answers system calls of the view.
+    Calls(Arc<dyn SyscallSet>),
+    /// Knows binary formats.
+    Formats(Arc<dyn BinaryFormats>),
+}
+
 /// A mount. Analogous to `struct mount`.
 pub(crate) struct Mount {
     pub(crate) id: u64,
@@ -31,6 +43,7 @@ pub(crate) struct Mount {
     /// As shown in /proc/mounts.
     pub(crate) options: String,
     pub(crate) content: Content,
+    pub(crate) power: Power,
     pub(crate) flags: Flags,
     /// `st_dev` of its files.
     pub(crate) dev: DevNum,
@@ -109,6 +122,8 @@ pub(crate) struct Snapshot {
     basenames: BTreeMap<Vec<u8>, ()>,
     has_root_mount: bool,
     has_ghosts: bool,
+    /// Those with a power, the youngest first.
+    powerful: Vec<Arc<Mount>>,
 }
 
 /// What a name is by itself, before any file system is asked.
@@ -129,8 +144,39 @@ impl Snapshot {
                 None => s.has_root_mount = true,
             }
         }
+        s.powerful = all.iter().filter(|m| !matches!(m.power, Power::None)).cloned().collect();
+        s.powerful.sort_by_key(|m| std::cmp::Reverse(m.born));
         s.all = all;
         s
+    }
+
+    /// The sets of system calls that a view sees, the youngest first.
+    pub(crate) fn call_sets<'a>(
+        &'a self,
+        view: &'a View,
+    ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
+        self.powers(view).filter_map(|p| match p {
+            Power::Calls(set) => Some(set),
+            _ => None,
+        })
+    }
+
+    /// The binary formats that a view sees, the youngest first.
+    pub(crate) fn formats<'a>(
+        &'a self,
+        view: &'a View,
+    ) -> impl Iterator<Item = &'a Arc<dyn BinaryFormats>> {
+        self.powers(view).filter_map(|p| match p {
+            Power::Formats(formats) => Some(formats),
+            _ => None,
+        })
+    }
+
+    fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
+        self.powerful
+            .iter()
+            .filter(|m| view.sees(m.view, m.born, PRESENT) && !m.is_detached())
+            .map(|m| &m.power)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

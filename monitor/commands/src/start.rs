@@ -40,7 +40,7 @@ fn modules() -> Vec<Arc<dyn abi::module::Module>> {
         Arc::new(iso9660::Iso9660Type),
     ];
     let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new())];
+        vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new()), Arc::new(ummisc::Ummisc)];
     all.extend(monitor::builtin::modules());
     all
 }

@@ -36,6 +36,7 @@ mod rewrite;
 mod sys;
 mod tracer;
 mod tracee;
+mod vdso;
 
 pub use answer::{AfterCall, Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
 pub use engine::{BackEnd, Engine};

@@ -245,6 +245,9 @@ impl Tracer {
         let Some(task) = self.tasks.get_mut(&tid) else { return ptrace::cont(tid, 0) };
         let process = Arc::clone(&task.process);
         process.forget_memory();
+        if process.installed().contains(GroupSet::TIME) {
+            inject::hide_clocks(tid);
+        }
         let phase = core::mem::replace(&mut task.phase, Phase::Running);
         self.engine.insert_process(tid, process);
         self.engine.set_bypass(former, false);

@@ -191,8 +191,11 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
         }
         FileKind::Regular => {
             let mut v = v.clone();
+            let fs = v.mount.tree().ok_or(Errno::EIO)?;
+            if fs.has_live_files() {
+                return Ok(hand_over(ctx, ctx.m.vfiles.open_live(&v, wanted.flags)?, wanted));
+            }
             if wanted.has(libc::O_TRUNC) {
-                let fs = v.mount.tree().ok_or(Errno::EIO)?;
                 let changes = SetAttr { size_bytes: Some(0), ..SetAttr::default() };
                 v.attr = fs.setattr(ctx.caller(), v.attr.ino, &changes)?;
                 if let Some(file) = ctx.m.vfiles.of_inode(v.mount.id, v.attr.ino) {
