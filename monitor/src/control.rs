@@ -200,7 +200,9 @@ fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outc
             view.del_service(name).map_err(|errno| match errno {
                 Errno::EBUSY => refuse(
                     errno,
-                    format!("{name} is in use: unmount what it has mounted first (mount | grep {name})"),
+                    format!(
+                        "{name} is in use: unmount what it has mounted first (mount | grep {name})"
+                    ),
                 ),
                 Errno::EPERM => refuse(errno, format!("{name} was loaded as permanent")),
                 _ => refuse(errno, format!("{name} is not loaded in this view; see um_ls_service")),
@@ -294,7 +296,7 @@ fn tree(m: &Monitor) -> Value {
             let own_mounts: Vec<Value> = mounts
                 .all()
                 .iter()
-                .filter(|mount| mount.view == v.id)
+                .filter(|mount| mount.view == v.id && !mount.is_hidden)
                 .map(|mount| {
                     json!({
                         "target": path::text(&mount.target),
@@ -346,7 +348,12 @@ fn explain(m: &Monitor, tid: Tid, proc: &Arc<Proc>, wanted: &str) -> Outcome {
             v.attr.ino.0
         ),
         Some(Place::Device(d)) => {
-            format!("{} on {}, sub-device {}", d.mount.fs_type, path::text(&d.mount.target), d.number)
+            format!(
+                "{} on {}, sub-device {}",
+                d.mount.fs_type,
+                path::text(&d.mount.target),
+                d.number
+            )
         }
         Some(Place::Proc(..)) => "umproc".to_owned(),
     };

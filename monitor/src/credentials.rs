@@ -21,8 +21,6 @@ pub(crate) struct Credentials {
 const CAP_SETUID: u64 = 1 << 7;
 /// `CAP_SETGID`
 const CAP_SETGID: u64 = 1 << 6;
-/// `CAP_SYS_ADMIN`
-pub(crate) const CAP_SYS_ADMIN: u64 = 1 << 21;
 /// `CAP_DAC_OVERRIDE`
 pub(crate) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 /// `CAP_DAC_READ_SEARCH`

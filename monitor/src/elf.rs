@@ -19,10 +19,7 @@ struct Interp {
 type Reader<'a> = dyn FnMut(&mut [u8], u64) -> usize + 'a;
 
 fn word(bytes: &[u8], at: usize) -> u64 {
-    bytes
-        .get(at..at + 8)
-        .and_then(|b| b.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 fn find(read: &mut Reader<'_>) -> Option<Interp> {
@@ -72,7 +69,8 @@ pub(crate) fn interpreter(read: &mut Reader<'_>) -> Option<Vec<u8>> {
 /// # Errors
 /// - `ENOEXEC` if the program has no interpreter.
 pub(crate) fn set_interpreter(program: &File, path: &[u8]) -> Result<()> {
-    let interp = find(&mut |buf, at| program.read_at(buf, at).unwrap_or(0)).ok_or(Errno::ENOEXEC)?;
+    let interp =
+        find(&mut |buf, at| program.read_at(buf, at).unwrap_or(0)).ok_or(Errno::ENOEXEC)?;
     let end = program.metadata()?.len();
     let mut text = path.to_vec();
     text.push(0);

@@ -24,6 +24,7 @@ pub mod control;
 mod credentials;
 mod elf;
 mod hostview;
+mod loops;
 mod monitor;
 mod mounts;
 mod namei;

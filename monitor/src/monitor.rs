@@ -44,6 +44,7 @@ pub struct Monitor {
     pub(crate) next_id: AtomicU64,
     /// Views in the order of their making, for numbers and `umview tree`.
     pub(crate) views: Mutex<Vec<Arc<View>>>,
+    pub(crate) loops: crate::loops::Loops,
     own_uid: u32,
     this: OnceLock<std::sync::Weak<Monitor>>,
 }
@@ -68,6 +69,7 @@ impl Monitor {
             quick: Arc::new(Cache::default()),
             counts: Counts::new(),
             next_id: AtomicU64::new(1),
+            loops: crate::loops::Loops::default(),
             own_uid: nix::unistd::geteuid().as_raw(),
             this: OnceLock::new(),
         });
@@ -223,8 +225,7 @@ impl Dispatcher for Monitor {
             self.tasks.remove(former);
             self.tasks.insert(Tid(tgid), Arc::clone(&proc));
         }
-        let pending =
-            proc.pending_exec.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pending = proc.pending_exec.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut exe = proc.exe.lock().unwrap_or_else(PoisonError::into_inner);
         match pending {
             Some(pending) => {

@@ -51,6 +51,8 @@ pub(crate) struct Mount {
     pub(crate) detached: AtomicBool,
     /// The mount point does not exist by itself.
     pub(crate) is_ghost: bool,
+    /// Not shown in /proc/mounts and in directories: it stands in for something of the host.
+    pub(crate) is_hidden: bool,
 }
 
 /// Options that the view itself obeys.
@@ -77,6 +79,12 @@ impl Mount {
 
     pub(crate) fn is_detached(&self) -> bool {
         self.detached.load(Ordering::Acquire)
+    }
+
+    /// Whether a name may be this mount's, by its text alone.
+    pub(crate) fn may_answer(&self, wanted: &[u8]) -> bool {
+        path::below(wanted, &self.target).is_some()
+            || matches!(self.content, Content::Device { .. }) && wanted.starts_with(&self.target)
     }
 
     /// The number of the sub-device that `path` names, if this is a device.
@@ -136,7 +144,8 @@ impl Snapshot {
     fn from_all(all: Vec<Arc<Mount>>) -> Self {
         let mut s = Self::default();
         for m in &all {
-            s.has_ghosts |= m.is_ghost || matches!(m.content, Content::Device { .. });
+            s.has_ghosts |=
+                m.is_ghost || matches!(m.content, Content::Device { .. }) && !m.is_hidden;
             s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
             s.has_devices |= matches!(m.content, Content::Device { .. });
             match path::split(&m.target) {
@@ -235,9 +244,16 @@ impl Snapshot {
     }
 
     /// Names that mounts and devices add to directory `dir`.
-    pub(crate) fn children(&self, view: &View, epoch: Epoch, dir: &[u8]) -> Vec<(Vec<u8>, Arc<Mount>, u32)> {
+    pub(crate) fn children(
+        &self,
+        view: &View,
+        epoch: Epoch,
+        dir: &[u8],
+    ) -> Vec<(Vec<u8>, Arc<Mount>, u32)> {
         let mut names = BTreeMap::new();
-        for m in self.all.iter().filter(|m| view.sees(m.view, m.born, epoch) && !m.is_detached()) {
+        let shown =
+            |m: &&Arc<Mount>| view.sees(m.view, m.born, epoch) && !m.is_detached() && !m.is_hidden;
+        for m in self.all.iter().filter(shown) {
             if path::split(&m.target).is_none_or(|(parent, _)| parent != dir) {
                 continue;
             }

@@ -302,7 +302,8 @@ impl<'a> Walk<'a> {
                 }
                 return Err(Errno::ENOENT);
             };
-            let follows = child.kind() == FileKind::Symlink && (!is_last || follow || wants_directory);
+            let follows =
+                child.kind() == FileKind::Symlink && (!is_last || follow || wants_directory);
             if !follows {
                 place = child;
                 continue;
@@ -442,11 +443,9 @@ impl<'a> Walk<'a> {
                 }
                 Ok(inner)
             }
-            Content::Device { .. } => Ok(Place::Device(DevicePlace {
-                names,
-                mount: Arc::clone(mount),
-                number: 0,
-            })),
+            Content::Device { .. } => {
+                Ok(Place::Device(DevicePlace { names, mount: Arc::clone(mount), number: 0 }))
+            }
         }
     }
 

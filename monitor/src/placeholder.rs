@@ -23,7 +23,10 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
     shown.retain(|&b| b != 0);
     shown.truncate(200);
     let shown = std::ffi::CString::new(shown).map_err(|_| Errno::EINVAL)?;
-    memfd_create(shown.as_c_str(), MFdFlags::MFD_CLOEXEC).map(File::from).map_err(errno)
+    let made = memfd_create(shown.as_c_str(), MFdFlags::MFD_CLOEXEC).map_err(errno)?;
+    // The kernel does not count the open file that memfd_create made among the inode's writers, which leases
+    // compare with: one opened by name is counted.
+    reopen(&made, libc::O_RDWR).map(File::from)
 }
 
 /// An empty directory without a name.
@@ -47,8 +50,10 @@ fn base_directory() -> Result<&'static str> {
     static BASE: OnceLock<Option<String>> = OnceLock::new();
     BASE.get_or_init(|| {
         let own = std::env::var("XDG_RUNTIME_DIR").ok();
-        let candidates =
-            ["/dev/shm".to_owned()].into_iter().chain(own).chain(["/tmp".into(), "/var/tmp".into()]);
+        let candidates = ["/dev/shm".to_owned()]
+            .into_iter()
+            .chain(own)
+            .chain(["/tmp".into(), "/var/tmp".into()]);
         candidates.into_iter().find(|dir| {
             let probe = format!("{dir}/.view-{}-probe", std::process::id());
             std::fs::create_dir(&probe).is_ok() && std::fs::remove_dir(&probe).is_ok()

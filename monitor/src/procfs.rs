@@ -149,7 +149,7 @@ fn visible(walk: &Walk<'_>) -> Vec<Arc<Mount>> {
         .mounts
         .all()
         .iter()
-        .filter(|m| walk.view.sees(m.view, m.born, walk.epoch) && !m.is_detached())
+        .filter(|m| walk.view.sees(m.view, m.born, walk.epoch) && !m.is_detached() && !m.is_hidden)
         .cloned()
         .collect();
     all.sort_by_key(|m| m.born);

@@ -96,7 +96,7 @@ fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
 fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
     mounts.has_root_mount()
         || path::components(wanted).any(|c| mounts.may_cross(c))
-            && mounts.all().iter().any(|m| path::below(wanted, &m.target).is_some())
+            && mounts.all().iter().any(|m| m.may_answer(wanted))
         || wanted.starts_with(b"/proc/")
 }
 
@@ -158,11 +158,8 @@ impl Monitor {
         for _ in 0..8 {
             let Ok(target) = hostview::readlink(&here) else { return true };
             let parent = path::split(&here).map_or(&b"/"[..], |(p, _)| p);
-            let text = if target.first() == Some(&b'/') {
-                target
-            } else {
-                path::append(parent, &target)
-            };
+            let text =
+                if target.first() == Some(&b'/') { target } else { path::append(parent, &target) };
             if path::has_dotdot(&text) {
                 return false;
             }
@@ -200,8 +197,16 @@ impl Monitor {
     fn is_proc_name(&self, name: &[u8]) -> bool {
         matches!(
             name,
-            b"mounts" | b"mountinfo" | b"mountstats" | b"filesystems" | b"partitions" | b"exe"
-                | b"cwd" | b"root" | b"self" | b"thread-self"
+            b"mounts"
+                | b"mountinfo"
+                | b"mountstats"
+                | b"filesystems"
+                | b"partitions"
+                | b"exe"
+                | b"cwd"
+                | b"root"
+                | b"self"
+                | b"thread-self"
         ) || name.iter().all(u8::is_ascii_digit)
     }
 }

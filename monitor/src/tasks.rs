@@ -112,9 +112,10 @@ impl Proc {
     /// The ids that count in the view.
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
         self.ids().unwrap_or_else(|| {
-            Arc::new(Credentials::of_host(self.tgid).unwrap_or_else(|| {
-                Credentials::of_user(u32::MAX, u32::MAX, Vec::new())
-            }))
+            Arc::new(
+                Credentials::of_host(self.tgid)
+                    .unwrap_or_else(|| Credentials::of_user(u32::MAX, u32::MAX, Vec::new())),
+            )
         })
     }
 }

@@ -106,8 +106,7 @@ impl VFile {
         if let Some(handle) = *slot {
             return Ok(handle);
         }
-        let flags =
-            if write { OpenFlags::READ | OpenFlags::WRITE } else { OpenFlags::READ };
+        let flags = if write { OpenFlags::READ | OpenFlags::WRITE } else { OpenFlags::READ };
         match self.fs()?.open(Caller::default(), *ino, flags)? {
             Opened::Handle(handle) => {
                 *slot = Some(handle);
@@ -280,6 +279,11 @@ impl Drop for VFile {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let handles = [state.reader.take(), state.writer.take()];
+        if let VKind::Device { mount, number } = &self.kind
+            && let Content::Device { device, .. } = &mount.content
+        {
+            device.release(*number);
+        }
         if let VKind::File { mount, .. } = &self.kind
             && let Some(fs) = mount.tree()
         {
@@ -293,11 +297,9 @@ impl Drop for VFile {
 /// Length of a sub-device in bytes.
 pub(crate) fn device_size(mount: &Mount, number: u32) -> u64 {
     match &mount.content {
-        Content::Device { device, .. } => device
-            .subdevices()
-            .iter()
-            .find(|s| s.number == number)
-            .map_or(0, |s| s.size_bytes),
+        Content::Device { device, .. } => {
+            device.subdevices().iter().find(|s| s.number == number).map_or(0, |s| s.size_bytes)
+        }
         _ => 0,
     }
 }
@@ -341,7 +343,6 @@ fn monitor_start() -> i64 {
 pub(crate) struct Prepared {
     pub(crate) fd: OwnedFd,
     pub(crate) groups: GroupSet,
-    pub(crate) file: Arc<VFile>,
 }
 
 impl VFiles {
@@ -414,7 +415,7 @@ impl VFiles {
                 groups |= GroupSet::READ;
             }
         }
-        self.hand_out(file, flags, groups)
+        self.hand_out(&file, flags, groups)
     }
 
     /// Opens a file whose contents change by themselves: this open has its own copy of them, and what is written
@@ -437,7 +438,7 @@ impl VFiles {
             }
         }
         self.insert(Arc::clone(&file), None);
-        self.hand_out(file, flags, groups)
+        self.hand_out(&file, flags, groups)
     }
 
     /// Opens a directory of a driver.
@@ -449,7 +450,7 @@ impl VFiles {
             false,
         )?;
         self.insert(Arc::clone(&file), None);
-        self.hand_out(file, flags, GroupSet::STAT)
+        self.hand_out(&file, flags, GroupSet::STAT)
     }
 
     /// Opens a directory of the host under another name.
@@ -461,7 +462,7 @@ impl VFiles {
             false,
         )?;
         self.insert(Arc::clone(&file), None);
-        self.hand_out(file, flags, GroupSet::STAT)
+        self.hand_out(&file, flags, GroupSet::STAT)
     }
 
     /// Opens a special file of umdev.
@@ -474,19 +475,26 @@ impl VFiles {
                 let name = path::split(place.names.view()).map_or(&b"device"[..], |(_, n)| n);
                 let backing = placeholder::memfd(name)?;
                 backing.set_len(device_size(&place.mount, place.number))?;
-                let kind =
-                    VKind::Device { mount: Arc::clone(&place.mount), number: place.number };
+                if let Content::Device { device, .. } = &place.mount.content {
+                    device.open(place.number, false)?;
+                }
+                let kind = VKind::Device { mount: Arc::clone(&place.mount), number: place.number };
                 let file = Self::make(kind, place.names.view(), backing, false)?;
                 self.insert(Arc::clone(&file), Some(key));
                 file
             }
         };
         let groups = GroupSet::STAT | GroupSet::READ | GroupSet::WRITE | GroupSet::IOCTL;
-        self.hand_out(file, flags, groups)
+        self.hand_out(&file, flags, groups)
     }
 
     /// A descriptor with `O_PATH`, or one for content that is there whole.
-    pub(crate) fn open_other(&self, place: &Place, content: Option<&[u8]>, flags: i32) -> Result<Prepared> {
+    pub(crate) fn open_other(
+        &self,
+        place: &Place,
+        content: Option<&[u8]>,
+        flags: i32,
+    ) -> Result<Prepared> {
         let backing = if place.is_directory() {
             placeholder::directory()?
         } else {
@@ -497,10 +505,10 @@ impl VFiles {
         }
         let file = Self::make(VKind::Other(place.clone()), place.view_path(), backing, true)?;
         self.insert(Arc::clone(&file), None);
-        self.hand_out(file, flags, GroupSet::STAT)
+        self.hand_out(&file, flags, GroupSet::STAT)
     }
 
-    fn hand_out(&self, file: Arc<VFile>, flags: i32, groups: GroupSet) -> Result<Prepared> {
+    fn hand_out(&self, file: &VFile, flags: i32, groups: GroupSet) -> Result<Prepared> {
         let keep = libc::O_ACCMODE
             | libc::O_APPEND
             | libc::O_NONBLOCK
@@ -509,7 +517,7 @@ impl VFiles {
             | libc::O_DSYNC
             | if file.backing.metadata()?.is_dir() { libc::O_DIRECTORY } else { 0 };
         let fd = placeholder::reopen(&file.backing, flags & keep)?;
-        Ok(Prepared { fd, groups, file })
+        Ok(Prepared { fd, groups })
     }
 
     /// The virtual file behind an open file of ours.

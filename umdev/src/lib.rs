@@ -34,8 +34,8 @@ pub mod loopdev;
 pub mod nbd;
 mod node;
 pub mod qcow2;
+pub mod submodules;
 pub mod table;
-pub mod types;
 mod umdev;
 
 pub use node::{DevNumbers, NodeOptions};

@@ -1,7 +1,7 @@
 //! The module itself: from `mount -t umdevTYPE` to a device.
 
 use crate::node::NodeOptions;
-use crate::types::{DiskImage, NbdType, NullType, Qcow2Type, RamdiskType};
+use crate::submodules::{DiskImage, NbdType, NullType, Qcow2Type, RamdiskType};
 use abi::Errno;
 use abi::dev::{DeviceSource, DeviceType};
 use abi::host::Host;

@@ -44,7 +44,8 @@ pub(crate) fn make() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn target() -> PathBuf {
+/// The folder of build results.
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |folder| root().join(Path::new(&folder)))
 }

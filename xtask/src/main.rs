@@ -7,6 +7,7 @@
 //! - `ci`: everything a change must pass: format, lints, tests, documents.
 //! - `test`: the tools and fixtures that the tests need, then every test.
 //! - `fixtures`: the images alone.
+//! - `man`: manual pages and completions of the commands.
 //! - `syscalls`: the page that the system call table makes.
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 mod ci;
 mod command;
 mod fixtures;
+mod manual;
 mod packages;
 mod syscalls_page;
 mod test;
@@ -28,6 +30,7 @@ usage: cargo xtask TASK
   ci                  format, lints, tests, documents: what a change must pass
   test [FILTER...]    install missing tools (as root), make fixtures, run every test
   fixtures            make the images of target/fixtures (as root)
+  man                 write target/man and target/completions
   syscalls [--check]  write docs/syscalls.md, or fail if it is not current";
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["ci"] => ci::run(),
         ["test", filters @ ..] => test::run(filters),
         ["fixtures"] => fixtures::make().map(|folder| println!("{}", folder.display())),
+        ["man"] => manual::write(),
         ["syscalls"] => syscalls_page::write(),
         ["syscalls", "--check"] => syscalls_page::check(),
         ["help" | "--help" | "-h"] => {

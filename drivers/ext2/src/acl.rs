@@ -66,6 +66,78 @@ pub(crate) fn to_disk(attribute: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// The entries of an attribute: offset, tag, permissions.
+fn entries(attribute: &[u8]) -> impl Iterator<Item = (usize, u16, u16)> {
+    (4..attribute.len())
+        .step_by(8)
+        .map(|at| (at, u16_at(attribute, at), u16_at(attribute, at.saturating_add(2))))
+}
+
+/// Whether an ACL says no more than permission bits do.
+pub(crate) fn is_plain(attribute: &[u8]) -> bool {
+    entries(attribute).all(|(_, tag, _)| matches!(tag, 0x01 | 0x04 | 0x20))
+}
+
+/// The class of permission bits that an entry stands for, as a shift; the mask stands for the group's.
+fn class_of(tag: u16, has_mask: bool) -> Option<u32> {
+    match tag {
+        0x01 => Some(6),
+        0x04 if !has_mask => Some(3),
+        0x10 => Some(3),
+        0x20 => Some(0),
+        _ => None,
+    }
+}
+
+fn has_mask(attribute: &[u8]) -> bool {
+    entries(attribute).any(|(_, tag, _)| tag == 0x10)
+}
+
+/// The permission bits that an access ACL means; the bits above them stay as in `perm`.
+///
+/// # Errors
+/// - `EINVAL` if owner, group or others are missing.
+pub(crate) fn perm_of(attribute: &[u8], perm: u16) -> Result<u16> {
+    let masked = has_mask(attribute);
+    let mut seen = 0u16;
+    let mut bits = perm & 0o7000;
+    for (_, tag, rights) in entries(attribute) {
+        if matches!(tag, 0x01 | 0x04 | 0x20) {
+            seen |= tag;
+        }
+        if let Some(shift) = class_of(tag, masked) {
+            bits |= (rights & 7) << shift;
+        }
+    }
+    if seen == 0x25 { Ok(bits) } else { Error::answer(Errno::EINVAL) }
+}
+
+/// Makes an access ACL say what permission bits say.
+pub(crate) fn set_perm(attribute: &mut [u8], perm: u16) {
+    let masked = has_mask(attribute);
+    let all: Vec<_> = entries(attribute).collect();
+    for (at, tag, _) in all {
+        if let Some(shift) = class_of(tag, masked) {
+            crate::le::put_u16(attribute, at.saturating_add(2), (perm >> shift) & 7);
+        }
+    }
+}
+
+/// What a new file gets from a default ACL: its access ACL and permission bits, none above those asked for.
+pub(crate) fn inherit(default: &[u8], perm: u16) -> (Vec<u8>, u16) {
+    let masked = has_mask(default);
+    let mut access = default.to_vec();
+    let mut bits = perm & 0o7000;
+    for (at, tag, rights) in entries(default) {
+        if let Some(shift) = class_of(tag, masked) {
+            let left = rights & (perm >> shift) & 7;
+            crate::le::put_u16(&mut access, at.saturating_add(2), left);
+            bits |= left << shift;
+        }
+    }
+    (access, bits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +145,9 @@ mod tests {
     #[test]
     fn both_forms_say_the_same() {
         let mut attribute = vec![2, 0, 0, 0];
-        for (tag, perm, id) in [(1u16, 6u16, NO_ID), (2, 7, 1234), (4, 4, NO_ID), (16, 7, NO_ID), (32, 4, NO_ID)] {
+        for (tag, perm, id) in
+            [(1u16, 6u16, NO_ID), (2, 7, 1234), (4, 4, NO_ID), (16, 7, NO_ID), (32, 4, NO_ID)]
+        {
             attribute.extend_from_slice(&tag.to_le_bytes());
             attribute.extend_from_slice(&perm.to_le_bytes());
             attribute.extend_from_slice(&id.to_le_bytes());
@@ -84,6 +158,9 @@ mod tests {
         // Error: cut off in the middle of an entry.
         assert_eq!(from_disk(11, &disk[..disk.len() - 1]), Err(Corrupt::Acl { ino: 11 }.into()));
         // Error: a tag that is none.
-        assert_eq!(to_disk(&[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]), Err(Error::Answer(Errno::EINVAL)));
+        assert_eq!(
+            to_disk(&[2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]),
+            Err(Error::Answer(Errno::EINVAL))
+        );
     }
 }

@@ -81,10 +81,7 @@ impl BlockCache {
     /// A cache of `bytes` bytes for blocks of `block_bytes` bytes.
     pub(crate) fn new(bytes: usize, block_bytes: usize) -> Self {
         let slots = bytes.checked_div(block_bytes).unwrap_or(0) / 16;
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            slots_max: slots.max(8),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), slots_max: slots.max(8) }
     }
 
     /// A panic elsewhere leaves a shard usable: all its states between two statements are.

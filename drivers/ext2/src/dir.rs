@@ -14,7 +14,6 @@ use crate::seal::{DirKind, Kind, rec_len};
 use crate::volume::Volume;
 use abi::Errno;
 use abi::fs::{Cookie, DirEntry, DirSink, FileKind, Ino};
-use std::sync::Arc;
 
 /// Bytes of an entry before its name.
 pub(crate) const ENTRY_HEAD: usize = 8;
@@ -312,14 +311,6 @@ impl Volume {
             return Err(dots.into());
         }
         Ok((dotdot.inode, block, dotdot.at))
-    }
-
-    /// The bytes of a directory block as they are, for a writer that must look before it edits.
-    pub(crate) fn dir_bytes(&self, block: u64) -> Result<Buf> {
-        match self.tx.get(block).or_else(|| self.cache.get(block)) {
-            Some(bytes) => Ok(Arc::clone(&bytes)),
-            None => self.block(block, Kind::Plain),
-        }
     }
 }
 

@@ -1,17 +1,21 @@
 //! The contract: [`FileSystem`] over a [`Volume`].
 
 use crate::handles::Handles;
+use crate::inode::InodeFlags;
 use crate::inode::{Inode, ROOT_INO};
-use crate::superblock::field;
 use crate::le::{join, u32_at, us};
+use crate::make::Recipe;
 use crate::seal::Kind;
+use crate::superblock::field;
+use crate::unmake::Place;
 use crate::volume::Volume;
+use abi::dev::DevNum;
 use abi::fs::{
-    Attr, Caller, Cookie, DirSink, FileKind, FileSystem, Handle, Ino, Name, OpenFlags, Opened,
-    SeekTo, StatFs,
+    Attr, Caller, Cookie, DirSink, FallocateMode, FileKind, FileSystem, Handle, Ino, Name,
+    OpenFlags, Opened, RenameFlags, SeekTo, SetAttr, StatFs, XattrFlags,
 };
 use abi::{Errno, Result};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// `EXT4_SUPER_MAGIC` of statfs(2).
 const STATFS_MAGIC: u64 = 0xef53;
@@ -33,8 +37,21 @@ impl Ext2 {
         self.volume.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The volume, alone.
+    pub(crate) fn volume_mut(&self) -> RwLockWriteGuard<'_, Volume> {
+        self.volume.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    pub(crate) fn is_noatime(&self) -> bool {
+        self.noatime
+    }
+
     /// The inode, if it has a name or is open.
-    fn live(&self, volume: &Volume, ino: Ino) -> Result<Inode> {
+    pub(crate) fn live(&self, volume: &Volume, ino: Ino) -> Result<Inode> {
         let inode = volume.inode(ino)?;
         if inode.links == 0 && !self.handles.is_open(inode.ino) {
             return Err(Errno::ESTALE);
@@ -107,11 +124,22 @@ impl FileSystem for Ext2 {
             FileKind::Regular | FileKind::Directory => {}
             _ => return Err(Errno::ENXIO),
         }
-        Ok(Opened::Handle(self.handles.open(inode.ino, flags, caller.uid)))
+        if writes && inode.has(InodeFlags::IMMUTABLE) {
+            return Err(Errno::EPERM);
+        }
+        let handle = self.handles.open(inode.ino, flags, caller.uid);
+        drop(volume);
+        if flags.contains(OpenFlags::TRUNCATE)
+            && let Err(errno) = self.cut(inode.ino)
+        {
+            self.close(handle);
+            return Err(errno);
+        }
+        Ok(Opened::Handle(handle))
     }
 
     fn release(&self, handle: Handle) {
-        let _ = self.handles.close(handle);
+        self.close(handle);
     }
 
     fn read(&self, handle: Handle, buf: &mut [u8], offset: u64) -> Result<usize> {
@@ -121,7 +149,13 @@ impl FileSystem for Ext2 {
         if inode.is_dir() {
             return Err(Errno::EISDIR);
         }
-        Ok(volume.read_file(&inode, buf, offset)?)
+        let len = volume.read_file(&inode, buf, offset)?;
+        let is_writable = !volume.is_read_only();
+        drop(volume);
+        if is_writable {
+            self.touch_atime(&inode);
+        }
+        Ok(len)
     }
 
     fn readdir(&self, handle: Handle, cookie: Cookie, sink: &mut DirSink<'_>) -> Result<()> {
@@ -131,7 +165,14 @@ impl FileSystem for Ext2 {
         if !inode.is_dir() {
             return Err(Errno::ENOTDIR);
         }
-        Ok(volume.list(&inode, cookie, sink)?)
+        if inode.links == 0 {
+            return Ok(());
+        }
+        if volume.is_read_only() || !volume.is_listed_by_hash(&inode) {
+            return Ok(volume.list(&inode, cookie, sink)?);
+        }
+        let mut stopped = file.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(volume.list_by_hash(&inode, cookie, &mut stopped, sink)?)
     }
 
     fn lseek(&self, handle: Handle, offset: u64, to: SeekTo) -> Result<u64> {
@@ -151,5 +192,125 @@ impl FileSystem for Ext2 {
         let volume = self.volume();
         let inode = self.live(&volume, ino)?;
         Ok(volume.xattr_names(&inode)?)
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(self.volume_mut().sync_all()?)
+    }
+
+    fn setattr(&self, caller: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
+        self.set_attributes(caller, ino, changes)
+    }
+
+    fn create(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: Name<'_>,
+        perm: u16,
+        flags: OpenFlags,
+    ) -> Result<(Attr, Opened)> {
+        let recipe = plain(caller, FileKind::Regular, perm);
+        self.make_open(parent, Some(name.as_bytes()), &recipe, flags)
+    }
+
+    fn tmpfile(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        perm: u16,
+        flags: OpenFlags,
+    ) -> Result<(Attr, Opened)> {
+        self.make_open(parent, None, &plain(caller, FileKind::Regular, perm), flags)
+    }
+
+    fn mknod(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: Name<'_>,
+        kind: FileKind,
+        perm: u16,
+        rdev: DevNum,
+    ) -> Result<Attr> {
+        if matches!(kind, FileKind::Directory | FileKind::Symlink) {
+            return Err(Errno::EINVAL);
+        }
+        self.make(parent, name.as_bytes(), &Recipe { rdev, ..plain(caller, kind, perm) })
+    }
+
+    fn mkdir(&self, caller: Caller, parent: Ino, name: Name<'_>, perm: u16) -> Result<Attr> {
+        self.make(parent, name.as_bytes(), &plain(caller, FileKind::Directory, perm))
+    }
+
+    fn symlink(&self, caller: Caller, parent: Ino, name: Name<'_>, target: &[u8]) -> Result<Attr> {
+        let recipe = Recipe { target, ..plain(caller, FileKind::Symlink, 0o777) };
+        self.make(parent, name.as_bytes(), &recipe)
+    }
+
+    fn link(&self, caller: Caller, ino: Ino, parent: Ino, name: Name<'_>) -> Result<Attr> {
+        self.link_name(caller, ino, parent, name.as_bytes())
+    }
+
+    fn unlink(&self, caller: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
+        self.unlink_name(caller, parent, name.as_bytes())
+    }
+
+    fn rmdir(&self, caller: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
+        self.rmdir_name(caller, parent, name.as_bytes())
+    }
+
+    fn rename(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: Name<'_>,
+        new_parent: Ino,
+        new_name: Name<'_>,
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let from = Place { dir: parent, name: name.as_bytes() };
+        let to = Place { dir: new_parent, name: new_name.as_bytes() };
+        self.rename_name(caller, from, to, flags)
+    }
+
+    fn write(&self, handle: Handle, buf: &[u8], offset: u64) -> Result<usize> {
+        self.write_at(handle, buf, offset)
+    }
+
+    fn fsync(&self, handle: Handle, _data_only: bool) -> Result<()> {
+        self.sync_file(handle)
+    }
+
+    fn fallocate(
+        &self,
+        handle: Handle,
+        mode: FallocateMode,
+        offset: u64,
+        length: u64,
+    ) -> Result<()> {
+        self.allocate(handle, mode, offset, length)
+    }
+
+    fn setxattr(&self, ino: Ino, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
+        self.set_xattr(ino, name, value, flags)
+    }
+
+    fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
+        self.remove_xattr(ino, name)
+    }
+}
+
+fn plain(caller: Caller, kind: FileKind, perm: u16) -> Recipe<'static> {
+    Recipe { caller, kind, perm, rdev: DevNum::default(), target: b"" }
+}
+
+impl Drop for Ext2 {
+    /// The mount goes away: what is in memory becomes durable, and the volume clean.
+    fn drop(&mut self) {
+        let volume = self.volume.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = volume.sync_all() {
+            tracing::warn!(target: "ext2", "unmount: {error}");
+        }
     }
 }

@@ -54,8 +54,7 @@ impl Handles {
 
     /// Closes a handle and returns the inode if this was the last one that had it open.
     pub(crate) fn close(&self, handle: Handle) -> Option<u32> {
-        let file =
-            self.files.write().unwrap_or_else(PoisonError::into_inner).remove(&handle.0)?;
+        let file = self.files.write().unwrap_or_else(PoisonError::into_inner).remove(&handle.0)?;
         let mut counts = self.counts();
         let count = counts.get_mut(&file.ino)?;
         *count = count.saturating_sub(1);

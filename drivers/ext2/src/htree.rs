@@ -107,15 +107,7 @@ impl Volume {
         if count == 0 || count > limit || us(limit) > room {
             return Err(Corrupt::IndexNode { ino: dir.ino, count, limit }.into());
         }
-        Ok(Frame {
-            file_block,
-            block,
-            bytes,
-            offset,
-            count: us(count),
-            limit: us(limit),
-            at: 0,
-        })
+        Ok(Frame { file_block, block, bytes, offset, count: us(count), limit: us(limit), at: 0 })
     }
 
     /// The way from the root to the leaf where names of `hash` begin, the root first.

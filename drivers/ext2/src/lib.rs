@@ -22,38 +22,50 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
-    deny(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing
-    )
+    deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)
 )]
 
 mod acl;
+mod balloc;
+mod bitmap;
 mod cache;
+mod commit;
 mod csum;
 mod dir;
+mod dir_edit;
+mod dir_hash_list;
 mod dirhash;
 mod error;
 mod extent;
+mod extent_edit;
 mod features;
 mod fs;
+mod fs_change;
 mod group;
 mod handles;
 mod htree;
+mod htree_edit;
+mod ialloc;
 mod inline;
 mod inode;
 mod journal;
 mod le;
+mod make;
 mod map;
 mod mount;
+mod orphan_file;
 mod pointers;
+mod pointers_edit;
 mod read;
 mod seal;
 mod superblock;
+mod truncate;
 mod tx;
+mod unmake;
 mod volume;
+mod write;
 mod xattr;
+mod xattr_edit;
 
 pub use error::{Corrupt, Error, Summed, Unsupported};
 pub use mount::Ext2Type;

@@ -1,12 +1,15 @@
 //! From a device to a file system: the superblock, the features, the journal, the options.
 
+use crate::balloc::Zones;
 use crate::error::{Corrupt, Error, Result, Unsupported};
-use crate::features::{Compat, Incompat};
+use crate::features::{Compat, INCOMPAT_WRITE, Incompat, RO_COMPAT_WRITE};
 use crate::fs::Ext2;
 use crate::inode::ROOT_INO;
 use crate::journal::scan::{Recovered, recover};
+use crate::journal::writer::Journal;
 use crate::journal::{JournalSuper, LogMap};
-use crate::superblock::{SUPER_BYTES, SUPER_OFFSET, Super};
+use crate::le::{put_u16, put_u32, u16_at};
+use crate::superblock::{STATE_CLEAN, STATE_ERRORS, SUPER_BYTES, SUPER_OFFSET, Super, field};
 use crate::volume::Volume;
 use abi::Errno;
 use abi::block::BlockDevice;
@@ -69,10 +72,18 @@ fn open(
     choices: Choices,
 ) -> core::result::Result<Volume, MountError> {
     let mut volume = Volume::new(Arc::clone(&device), read_super(&*device, choices)?);
+    let needs_recovery = volume.sb.incompat.contains(Incompat::RECOVER);
     if !read_only {
-        return Err(MountError::new(Errno::EROFS, "writing is not there"));
+        check_write(&volume, choices)?;
+        if needs_recovery {
+            write_back(&volume)?;
+            volume = Volume::new(Arc::clone(&device), read_super(&*device, choices)?);
+        }
+        check_root(&volume)?;
+        begin_writing(&mut volume)?;
+        return Ok(volume);
     }
-    if volume.sb.incompat.contains(Incompat::RECOVER) && !choices.noload {
+    if needs_recovery && !choices.noload {
         let (js, map) = read_journal(&volume)?;
         let Recovered { overlay, transactions, .. } = recover(&volume, js, &map)?;
         tracing::info!(target: "ext2", "{transactions} transactions of the journal shown, not written");
@@ -85,6 +96,98 @@ fn open(
     }
     check_root(&volume)?;
     Ok(volume)
+}
+
+/// Whether this driver can write what the image is.
+///
+/// # Errors
+/// - `EROFS` with the reason.
+fn check_write(volume: &Volume, choices: Choices) -> core::result::Result<(), MountError> {
+    let refuse = |message: String| Err(MountError::new(Errno::EROFS, message));
+    if volume.device.geometry().read_only {
+        return refuse("the device is read-only; mount with ro".to_owned());
+    }
+    if choices.noload || choices.super_kib.is_some() {
+        return refuse("noload and sb= are for reading; mount with ro".to_owned());
+    }
+    let incompat = volume.sb.incompat.difference(INCOMPAT_WRITE);
+    if !incompat.is_empty() {
+        return refuse(format!("{} can only be read; mount with ro", names(incompat)));
+    }
+    let ro_compat = volume.sb.ro_compat.difference(RO_COMPAT_WRITE);
+    if !ro_compat.is_empty() {
+        return refuse(format!("{} can only be read; mount with ro", names(ro_compat)));
+    }
+    if volume.sb.compat.contains(Compat::HAS_JOURNAL) && volume.sb.journal_ino == 0 {
+        return refuse("the journal is on another device; mount with ro".to_owned());
+    }
+    Ok(())
+}
+
+/// The names of feature bits, the unknown ones as a number.
+fn names<F: bitflags::Flags<Bits = u32>>(features: F) -> String {
+    let mut unknown = features.bits();
+    let mut names: Vec<String> = Vec::new();
+    for (name, flag) in features.iter_names() {
+        unknown &= !flag.bits();
+        names.push(name.to_lowercase());
+    }
+    if unknown != 0 {
+        names.push(format!("0x{unknown:x}"));
+    }
+    format!("a volume with feature {}", names.join(", "))
+}
+
+/// Writes what the log holds to its places and empties the log.
+fn write_back(volume: &Volume) -> Result<()> {
+    let (js, map) = read_journal(volume)?;
+    let Recovered { overlay, next_sequence, transactions } = recover(volume, js, &map)?;
+    tracing::info!(target: "ext2", "{transactions} transactions of the journal written");
+    let mut bytes = vec![0; volume.sb.block_bytes()];
+    for (block, copy) in overlay.sorted() {
+        volume.read_block(copy.block, &mut bytes)?;
+        copy.unescape(&mut bytes);
+        volume.device.write_at(&bytes, volume.sb.byte_of(block)).map_err(Error::Io)?;
+    }
+    volume.flush()?;
+    Journal::open(volume, js, map, next_sequence)?;
+    Ok(())
+}
+
+/// From a volume that can be read to one that can be written.
+fn begin_writing(volume: &mut Volume) -> Result<()> {
+    volume.zones = Zones::read(volume)?;
+    if volume.sb.compat.contains(Compat::HAS_JOURNAL) {
+        let (js, map) = read_journal(volume)?;
+        if js.start != 0 && volume.sb.incompat.contains(Incompat::RECOVER) {
+            return Err(Corrupt::Journal { field: "s_start", value: u64::from(js.start) }.into());
+        }
+        let sequence = js.sequence;
+        volume.journal = Some(Journal::open(volume, js, map, sequence)?);
+    }
+    let raw = volume.super_bytes()?;
+    volume.state_at_mount = u16_at(&raw, field::STATE);
+    if volume.state_at_mount & STATE_CLEAN == 0 && volume.journal.is_none() {
+        tracing::warn!(target: "ext2", "the volume was not unmounted; running e2fsck is recommended");
+    }
+    if volume.state_at_mount & STATE_ERRORS != 0 {
+        tracing::warn!(target: "ext2", "the volume has errors; running e2fsck is recommended");
+    }
+    volume.seed_generation();
+    volume.read_only = false;
+    volume.write_super_now(|raw| {
+        let now = crate::le::low32(abi::fs::Timestamp::now().seconds.cast_unsigned());
+        put_u32(raw, field::MTIME, now);
+        let mounts = u16_at(raw, field::MNT_COUNT).saturating_add(1);
+        put_u16(raw, field::MNT_COUNT, mounts);
+    })?;
+    volume.mark_in_use()?;
+    volume.empty_orphan_file()?;
+    let orphans = volume.process_orphans()?;
+    if orphans > 0 {
+        tracing::info!(target: "ext2", "{orphans} orphans freed");
+    }
+    Ok(())
 }
 
 /// The root must be a directory that can be read.

@@ -53,6 +53,11 @@ impl Path {
         self.slots.get(level).copied().unwrap_or(0)
     }
 
+    /// How far into the stretch of one pointer in slot `level` the file block lies.
+    pub(crate) fn rest_within(&self, level: usize, block_bits: u32) -> u64 {
+        self.rest & self.span(level, block_bits).saturating_sub(1)
+    }
+
     /// How many file blocks one pointer in slot `level` stands for.
     pub(crate) fn span(&self, level: usize, block_bits: u32) -> u64 {
         let below = self.len.saturating_sub(level).saturating_sub(1);
@@ -88,8 +93,9 @@ impl Volume {
             let is_last = level.saturating_add(1) == path.len;
             if at == 0 {
                 let span = path.span(level, bits);
-                let into = path.rest & span.saturating_sub(1);
-                let zeroes = if is_last { same(bytes, slot, slots, len_max, |_, p| p == 0) } else { 1 };
+                let into = path.rest_within(level, bits);
+                let zeroes =
+                    if is_last { same(bytes, slot, slots, len_max, |_, p| p == 0) } else { 1 };
                 let len = zeroes.saturating_mul(span).saturating_sub(into);
                 return Ok(Run::hole(len.clamp(1, len_max)));
             }

@@ -58,7 +58,10 @@ impl Volume {
     pub(crate) fn link_target(&self, inode: &Inode) -> Result<Vec<u8>> {
         let size = inode.size;
         // PATH_MAX with its NUL, and a block.
-        if size == 0 || size > 4096 || size > u64::from(self.sb.block_size()) && !inode.has(InodeFlags::INLINE_DATA) {
+        if size == 0
+            || size > 4096
+            || size > u64::from(self.sb.block_size()) && !inode.has(InodeFlags::INLINE_DATA)
+        {
             return Err(Corrupt::LinkTarget { ino: inode.ino, len: size }.into());
         }
         if inode.has(InodeFlags::ENCRYPT) {

@@ -2,9 +2,7 @@
 
 use crate::csum::{crc16, crc32c};
 use crate::error::{Error, Result, Summed};
-use crate::le::{
-    high16, low16, put_u16, put_u32, u16_at, u32_at, us, wide,
-};
+use crate::le::{high16, low16, put_u16, put_u32, u16_at, u32_at, us, wide};
 use crate::superblock::{self, SUPER_BYTES, field};
 use crate::volume::Volume;
 

@@ -24,7 +24,6 @@ pub(crate) mod field {
     pub(crate) const WTIME: usize = 48;
     pub(crate) const MNT_COUNT: usize = 52;
     pub(crate) const STATE: usize = 58;
-    pub(crate) const COMPAT: usize = 92;
     pub(crate) const INCOMPAT: usize = 96;
     pub(crate) const RO_COMPAT: usize = 100;
     pub(crate) const LAST_ORPHAN: usize = 232;
@@ -64,7 +63,6 @@ pub(crate) struct Super {
     pub(crate) first_meta_bg: u32,
     pub(crate) reserved_gdt_blocks: u16,
     pub(crate) groups: u32,
-    pub(crate) flex_bits: u32,
     pub(crate) csum_seed: u32,
     pub(crate) journal_ino: u32,
     pub(crate) orphan_file_ino: u32,
@@ -88,8 +86,11 @@ impl Super {
         if revision > 1 {
             return Err(Error::Unsupported(Unsupported::Revision(revision)));
         }
-        let (compat, incompat, ro_compat) =
-            if revision == 0 { (0, 0, 0) } else { (u32_at(raw, 92), u32_at(raw, 96), u32_at(raw, 100)) };
+        let (compat, incompat, ro_compat) = if revision == 0 {
+            (0, 0, 0)
+        } else {
+            (u32_at(raw, 92), u32_at(raw, 96), u32_at(raw, 100))
+        };
         let incompat = Incompat::from_bits_retain(incompat);
         let unknown = incompat.bits() & !INCOMPAT_READ.bits();
         if unknown != 0 {
@@ -130,7 +131,6 @@ impl Super {
             first_meta_bg: u32_at(raw, 260),
             reserved_gdt_blocks: u16_at(raw, 206),
             groups: blocks.groups,
-            flex_bits: u32::from(u8_at(raw, 372)).min(31),
             csum_seed,
             journal_ino: u32_at(raw, 224),
             orphan_file_ino: u32_at(raw, 640),
@@ -210,7 +210,9 @@ impl Super {
     }
 
     pub(crate) fn inode_blocks_per_group(&self) -> u32 {
-        low32(self.blocks_for(self.inodes_per_group.get().saturating_mul(u64::from(self.inode_size))))
+        low32(
+            self.blocks_for(self.inodes_per_group.get().saturating_mul(u64::from(self.inode_size))),
+        )
     }
 
     /// Whether `group` begins with a copy of the superblock.
@@ -335,18 +337,16 @@ impl Shape {
         let (inode_size, first_ino) =
             if revision == 0 { (128, 11) } else { (u16_at(raw, 88), u32_at(raw, 84)) };
         check(
-            inode_size.is_power_of_two() && inode_size >= 128 && u32::from(inode_size) <= block_size,
+            inode_size.is_power_of_two()
+                && inode_size >= 128
+                && u32::from(inode_size) <= block_size,
             "s_inode_size",
             inode_size,
         )?;
         check(first_ino >= 11, "s_first_ino", first_ino)?;
         let desc_size = if incompat.contains(Incompat::BIT64) {
             let size = u16_at(raw, 254);
-            check(
-                size.is_power_of_two() && (64..=1024).contains(&size),
-                "s_desc_size",
-                size,
-            )?;
+            check(size.is_power_of_two() && (64..=1024).contains(&size), "s_desc_size", size)?;
             size
         } else {
             32
@@ -384,13 +384,16 @@ impl Blocks {
         ro_compat: RoCompat,
         device_bytes: u64,
     ) -> Result<Self> {
-        let bit64 = |offset| if incompat.contains(Incompat::BIT64) { u32_at(raw, offset) } else { 0 };
+        let bit64 =
+            |offset| if incompat.contains(Incompat::BIT64) { u32_at(raw, offset) } else { 0 };
         let count = join(u32_at(raw, 4), bit64(336));
-        let fits = count.checked_mul(1 << shape.block_bits).is_some_and(|bytes| bytes <= device_bytes);
+        let fits =
+            count.checked_mul(1 << shape.block_bits).is_some_and(|bytes| bytes <= device_bytes);
         check(fits, "s_blocks_count", count)?;
         let first = u32_at(raw, 20);
         let bigalloc = ro_compat.contains(RoCompat::BIGALLOC);
-        let good_first = if shape.block_bits == 10 { first == 1 || bigalloc && first == 0 } else { first == 0 };
+        let good_first =
+            if shape.block_bits == 10 { first == 1 || bigalloc && first == 0 } else { first == 0 };
         check(good_first && u64::from(first) < count, "s_first_data_block", first)?;
         let bitmap_bits = 8u64 << shape.block_bits;
         let per_group = u32_at(raw, 32);
@@ -409,7 +412,9 @@ impl Blocks {
         let groups = count.saturating_sub(u64::from(first)).div_ceil(per_group.get());
         let inodes_per_group = u32_at(raw, 40);
         check(
-            inodes_per_group > 0 && inodes_per_group & 7 == 0 && u64::from(inodes_per_group) <= bitmap_bits,
+            inodes_per_group > 0
+                && inodes_per_group & 7 == 0
+                && u64::from(inodes_per_group) <= bitmap_bits,
             "s_inodes_per_group",
             inodes_per_group,
         )?;
@@ -426,7 +431,8 @@ impl Blocks {
             clusters_per_group: clusters,
             cluster_ratio_bits: ratio,
             groups: low32(groups),
-            inodes_per_group: NonZeroU64::new(u64::from(inodes_per_group)).ok_or_else(bad_inodes)?,
+            inodes_per_group: NonZeroU64::new(u64::from(inodes_per_group))
+                .ok_or_else(bad_inodes)?,
             inodes_count,
         })
     }
@@ -438,7 +444,8 @@ mod tests {
 
     #[test]
     fn powers_are_found_and_nothing_else() {
-        let found: Vec<u32> = (1..130).filter(|&n| [3, 5, 7].iter().any(|&b| is_power_of(n, b))).collect();
+        let found: Vec<u32> =
+            (1..130).filter(|&n| [3, 5, 7].iter().any(|&b| is_power_of(n, b))).collect();
         assert_eq!(found, [3, 5, 7, 9, 25, 27, 49, 81, 125]);
         assert!(!is_power_of(u32::MAX, 3));
     }

@@ -4,6 +4,7 @@
 //! block in memory is the only truth, structures are parsed out of it whenever they are needed. So a reader
 //! never sees half a change, and an operation that fails is undone by putting the old blocks back.
 
+use crate::balloc::Zones;
 use crate::cache::{BlockCache, Buf};
 use crate::error::{Corrupt, Error, Result};
 use crate::journal::overlay::Overlay;
@@ -14,6 +15,7 @@ use crate::superblock::Super;
 use crate::tx::Transaction;
 use abi::Errno;
 use abi::block::BlockDevice;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,6 +34,18 @@ pub(crate) struct Volume {
     /// The log, where there is one and it is written.
     pub(crate) journal: Option<Journal>,
     pub(crate) read_only: bool,
+    /// Where no file may lead; empty on a read-only mount.
+    pub(crate) zones: Zones,
+    /// Whether the change at hand may take the blocks that are kept for root.
+    pub(crate) uses_reserve: bool,
+    /// Whether the superblock on the device says that the volume is in use.
+    pub(crate) is_marked: bool,
+    /// `s_state` as it was at mount, for a volume without a log.
+    pub(crate) state_at_mount: u16,
+    /// Inodes that were made without a name and may still get one.
+    pub(crate) unnamed: HashSet<u32>,
+    /// The last generation given to an inode.
+    pub(crate) generation: u32,
     /// Set at the first doubt: from then on every mutation answers `EROFS`.
     failed: AtomicBool,
 }
@@ -47,6 +61,12 @@ impl Volume {
             tx: Transaction::default(),
             journal: None,
             read_only: true,
+            zones: Zones::default(),
+            uses_reserve: true,
+            is_marked: false,
+            state_at_mount: 0,
+            unnamed: HashSet::new(),
+            generation: 0,
             failed: AtomicBool::new(false),
         }
     }

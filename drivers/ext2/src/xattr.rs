@@ -160,7 +160,12 @@ impl Volume {
     }
 
     /// The value of an attribute as it is stored, or `None`.
-    pub(crate) fn xattr_raw(&self, inode: &Inode, index: u8, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn xattr_raw(
+        &self,
+        inode: &Inode,
+        index: u8,
+        name: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
         let mut value = None;
         self.each_xattr(inode, &mut |area, entry| {
             if value.is_none() && entry.index == index && entry.name == name {
@@ -201,7 +206,11 @@ impl Volume {
             return Err(Corrupt::XattrEntry { ino: inode.ino, offset: 0, len }.into());
         }
         let holder = match self.inode_any(entry.value_ino) {
-            Ok(holder) if holder.has(InodeFlags::EA_INODE) && !holder.has(InodeFlags::INLINE_DATA) => holder,
+            Ok(holder)
+                if holder.has(InodeFlags::EA_INODE) && !holder.has(InodeFlags::INLINE_DATA) =>
+            {
+                holder
+            }
             Ok(_) | Err(Error::Answer(_)) => {
                 return Err(Corrupt::Ino { ino: u64::from(entry.value_ino) }.into());
             }

@@ -247,9 +247,7 @@ impl Mounted {
             self.node_mut(ino)?.raw.set_start(kind, 0);
         }
         self.write_entry(ino)?;
-        let node = self.node_mut(ino)?;
-        node.fresh = None;
-        let Some(chain) = &mut node.chain else { return Ok(()) };
+        let Some(chain) = &mut self.node_mut(ino)?.chain else { return Ok(()) };
         let cut = chain.truncate(keep);
         if let Some(tail) = chain.tail() {
             self.table.cut(&self.vol, tail)?;

@@ -1,6 +1,5 @@
 //! The contract: locks taken, flags checked, handles resolved; the work is done by `Mounted`.
 
-use crate::entry::ATTR_READ_ONLY;
 use crate::mounted::{Mounted, OpenFile};
 use crate::name;
 use crate::node::ROOT;
@@ -345,51 +344,5 @@ impl Drop for FatFs {
         if let Err(errno) = self.sync() {
             tracing::warn!(%errno, "the volume could not be written when it was dropped");
         }
-    }
-}
-
-impl Mounted {
-    /// Changes attributes, as far as the format can hold them.
-    fn set_attributes(&mut self, ino: Ino, changes: &SetAttr) -> Result<()> {
-        let node = self.node(ino)?;
-        let (is_dir, quiet) = (node.is_dir, self.vol.options.quiet);
-        if changes.size_bytes.is_some() && is_dir {
-            return Err(Errno::EISDIR);
-        }
-        if changes.size_bytes.is_some_and(|size| size > u64::from(u32::MAX)) {
-            return Err(Errno::EFBIG);
-        }
-        let options = &self.vol.options;
-        let foreign = changes.uid.is_some_and(|uid| uid != options.uid)
-            || changes.gid.is_some_and(|gid| gid != options.gid)
-            || changes.perm.is_some_and(|perm| perm & 0o7000 != 0);
-        if foreign && !quiet {
-            return Err(Errno::EPERM);
-        }
-        let mask = options.fmask;
-        let accessed = changes.atime.map(|t| options.dos_time(t.resolve()));
-        let modified = changes.mtime.map(|t| options.dos_time(t.resolve()));
-        if let Some(size) = changes.size_bytes {
-            self.set_length(ino, size)?;
-        }
-        let node = self.node_mut(ino)?;
-        let before = node.raw;
-        // Of the mode the format holds one bit: whether anybody may write. The rest is the mount's.
-        if let (Some(perm), false) = (changes.perm, is_dir) {
-            let attr = node.raw.attr() & !ATTR_READ_ONLY;
-            let locked = perm & 0o222 & !mask == 0;
-            node.raw.set_attr(if locked { attr | ATTR_READ_ONLY } else { attr });
-        }
-        if let Some(accessed) = accessed {
-            node.raw.set_accessed(accessed.date);
-        }
-        if let Some(modified) = modified {
-            node.raw.set_modified(modified);
-        }
-        if node.raw != before {
-            self.nodes.set_dirty(ino, true);
-        }
-        let is_closed_dir = is_dir && self.node(ino)?.is_dirty;
-        if is_closed_dir { self.write_back(false) } else { self.settle(ino) }
     }
 }

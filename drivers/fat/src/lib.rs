@@ -1,12 +1,12 @@
 //! FAT12, FAT16 and FAT32 with long names, read and written.
 //!
 //! [`FatType`] is the entry: it mounts a [`BlockDevice`](abi::block::BlockDevice) as a
-//! [`FileSystem`](abi::fs::FileSystem). The path of a call:
+//! [`FileSystem`]. The path of a call:
 //!
 //! ```text
 //! fs          locks, flags, handles
-//!   mounted   directories and inodes in use, attributes, writing back
-//!     file, create, remove, rename    one family of operations each
+//!   mounted   directories and inodes in use, writing back
+//!     file, create, remove, rename, attributes    one family of operations each
 //!       scan -> index <- slots        a directory: read, in memory, changed
 //!       chain, alloc -> table         the clusters of a file; the allocation table
 //!         volume                      the device, the barrier, the "mounted for writing" mark
@@ -34,6 +34,7 @@
 )]
 
 mod alloc;
+mod attributes;
 mod boot;
 mod chain;
 mod codepage;

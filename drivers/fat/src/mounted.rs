@@ -1,7 +1,7 @@
-//! The state of a mounted volume, and what all operations share: directories, inodes, attributes, writing back.
+//! The state of a mounted volume, and what all operations share: directories, inodes, writing back.
 
 use crate::boot::Root;
-use crate::entry::{ATTR_DIRECTORY, ATTR_READ_ONLY, RawEntry};
+use crate::entry::{ATTR_DIRECTORY, RawEntry};
 use crate::error::Error;
 use crate::fsinfo::FsInfo;
 use crate::index::DirIndex;
@@ -11,8 +11,7 @@ use crate::scan;
 use crate::table::Table;
 use crate::time::DosTime;
 use crate::volume::Volume;
-use abi::dev::DevNum;
-use abi::fs::{Attr, FileKind, Ino, Name, StatFs};
+use abi::fs::{Ino, Name, StatFs};
 use abi::module::MountError;
 use abi::{Errno, Result};
 use std::collections::HashMap;
@@ -173,50 +172,6 @@ impl Mounted {
         }
     }
 
-    /// The attributes of `ino`.
-    pub(crate) fn attr(&mut self, ino: Ino) -> Result<Attr> {
-        let node = self.node(ino)?;
-        let (raw, is_dir, removed) = (node.raw, node.is_dir, node.is_removed(ino));
-        let (mut size, mut nlink) = (u64::from(raw.size_bytes()), 1);
-        if removed {
-            nlink = 0;
-        }
-        if is_dir {
-            // A directory that can't be read still has attributes.
-            (size, nlink) = match self.dir(ino) {
-                Ok((_, _, index)) => (index.size_bytes(), index.directories.saturating_add(2)),
-                Err(_) => (0, nlink),
-            };
-        }
-        let options = &self.vol.options;
-        let offset = options.offset_minutes;
-        let mask = if is_dir { options.dmask } else { options.fmask };
-        let mut perm = 0o777 & !mask;
-        if !is_dir && raw.attr() & ATTR_READ_ONLY != 0 {
-            perm &= !0o222;
-        }
-        let cluster_bytes = u64::from(self.vol.layout.cluster_bytes);
-        let allocated = size.div_ceil(cluster_bytes.max(1)).saturating_mul(cluster_bytes);
-        let mtime = raw.modified().to_timestamp(offset);
-        let accessed = DosTime { date: raw.accessed(), time: 0, centis: 0 };
-        Ok(Attr {
-            ino,
-            kind: if is_dir { FileKind::Directory } else { FileKind::Regular },
-            perm,
-            nlink,
-            uid: options.uid,
-            gid: options.gid,
-            rdev: DevNum::default(),
-            size_bytes: size,
-            blocks_512: allocated / 512,
-            block_size: self.vol.layout.cluster_bytes,
-            atime: accessed.to_timestamp(offset),
-            mtime,
-            ctime: mtime,
-            btime: raw.created().map(|created| created.to_timestamp(offset)),
-        })
-    }
-
     /// Moves the change time of a directory, which is written with the next entry of a file.
     pub(crate) fn touch(&mut self, dir: Ino) {
         let now = self.vol.options.dos_now();
@@ -258,9 +213,19 @@ impl Mounted {
         if self.vol.is_marked() {
             self.write_fsinfo()?;
             self.vol.barrier()?;
-            return self.vol.clear_mark();
+            if !self.has_nameless_files() {
+                self.vol.clear_mark()?;
+            }
         }
         self.vol.barrier()
+    }
+
+    /// Whether clusters are held that no entry leads to: a crash at this moment would lose them.
+    fn has_nameless_files(&self) -> bool {
+        self.handles.values().any(|file| {
+            let node = self.nodes.get(file.ino);
+            node.is_some_and(|node| !node.is_dir && node.is_removed(file.ino))
+        })
     }
 
     fn write_fsinfo(&mut self) -> Result<()> {

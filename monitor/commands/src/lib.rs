@@ -1,14 +1,46 @@
-//! What the commands of a view share: the table of commands, how a request is made, how a refusal is told.
+//! The commands of a view: `umview`, which starts one, and the small programs that run inside.
 //!
-//! `umview` (in `bin/umview.rs`) is the composition root: the only place that knows every module and driver.
-//! The other commands are small clients of [`monitor::control`] by way of the virtual system call.
+//! `bin/` has a file a command, and no more in it than the way from the command line to the function that does it:
+//!
+//! - [`cli`]: the command lines; help, manual pages and completions are made from them.
+//! - [`start`](run), [`Stage`]: how a view begins, outside and inside. `start` is the composition root: the only
+//!   place that knows every module and driver.
+//! - [`ask`]: one request to the monitor, by the virtual system call. Everything else is a client of it, or of
+//!   mount(2).
+//! - [`finish`]: how a command ends: the answer on standard output and nothing else, the cause on standard error, a
+//!   status that is true.
 //!
 //! Deliberately absent: any state. What a command knows, the monitor told it.
 
 #![forbid(unsafe_code)]
 
+mod accounts;
+pub mod cli;
+mod exec;
+mod finish;
+mod inspect;
+mod login;
+mod mount;
+mod mount_options;
 mod request;
+mod script;
+mod services;
+mod stage;
 mod start;
+mod su;
+mod sudo;
+mod umview;
+mod uname;
+mod view;
 
+pub use finish::{Status, finish};
+pub use mount::{mount, umount};
 pub use request::{Refused, ask};
-pub use start::{Start, run};
+pub use services::{add_services, alias, delete_services, list_services};
+pub use stage::Stage;
+pub use start::{Start, drivers, run};
+pub use su::su;
+pub use sudo::sudo;
+pub use umview::umview;
+pub use uname::uname;
+pub use view::{attach, shutdown, viewname};

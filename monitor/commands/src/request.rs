@@ -27,10 +27,8 @@ impl std::error::Error for Refused {}
 /// - `ENOSYS` outside a view.
 /// - what the monitor says.
 pub fn ask(request: &Request) -> Result<Value, Refused> {
-    let bytes = serde_json::to_vec(request).map_err(|e| Refused {
-        errno: Errno::EINVAL,
-        message: e.to_string(),
-    })?;
+    let bytes = serde_json::to_vec(request)
+        .map_err(|e| Refused { errno: Errno::EINVAL, message: e.to_string() })?;
     let reply = engine::control::call(&bytes).map_err(|errno| Refused {
         errno,
         message: if errno == Errno::ENOSYS {
@@ -41,7 +39,9 @@ pub fn ask(request: &Request) -> Result<Value, Refused> {
     })?;
     let reply: Reply = serde_json::from_slice(&reply).map_err(|e| Refused {
         errno: Errno::EIO,
-        message: format!("the monitor's answer is unreadable ({e}): commands and monitor differ in version"),
+        message: format!(
+            "the monitor's answer is unreadable ({e}): commands and monitor differ in version"
+        ),
     })?;
     if reply.errno == 0 {
         return Ok(reply.value);

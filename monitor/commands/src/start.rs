@@ -1,13 +1,17 @@
 //! The start of a view: which engine, which modules, what runs first.
 
+use crate::stage::{MountLine, Stage};
+use abi::module::Claim;
 use anyhow::{Context, Result, bail};
 use engine::front::{Ended, Report, Role};
 use engine::launch::Launch;
 use engine::{BackEnd, front, launch};
 use monitor::{Monitor, Settings};
+use std::cell::RefCell;
 use std::ffi::{CString, OsString};
+use std::io::{IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use syscalls::GroupSet;
 
@@ -18,8 +22,8 @@ pub struct Start {
     pub engine: Option<BackEnd>,
     /// Modules to load first.
     pub preload: Vec<String>,
-    /// A script to run before the command, in place of the user's rc files.
-    pub script: Option<PathBuf>,
+    /// What happens inside before the command.
+    pub stage: Stage,
     /// The name of the view.
     pub name: String,
     /// No nested views.
@@ -32,15 +36,25 @@ pub struct Start {
     pub command: Vec<OsString>,
 }
 
-/// Every module and driver that this build has.
-fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let drivers: Vec<Arc<dyn abi::fs::FileSystemType>> = vec![
+/// Every file system driver that this build has.
+#[must_use]
+pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
+    vec![
         Arc::new(ext2::Ext2Type),
         Arc::new(fat::FatType),
         Arc::new(iso9660::Iso9660Type),
-    ];
+        Arc::new(umfuse::memfs::MemFsType),
+    ]
+}
+
+/// Every module that this build has.
+fn modules() -> Vec<Arc<dyn abi::module::Module>> {
     let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new()), Arc::new(ummisc::Ummisc)];
+        vec![
+            Arc::new(umfuse::Umfuse::new(drivers())),
+            Arc::new(umdev::Umdev::new()),
+            Arc::new(ummisc::Ummisc),
+        ];
     all.extend(monitor::builtin::modules());
     all
 }
@@ -57,21 +71,23 @@ pub fn run(start: &Start) -> Result<Ended> {
     if start.command.is_empty() {
         bail!("no command");
     }
+    let mut start = start.clone();
+    load_for_mounts(&mut start)?;
+    greet(&start, back_end);
     let report = match front::split().context("fork of the monitor")? {
         Role::Front(waiting) => return Ok(waiting.wait()),
         Role::Monitor(report) => report,
     };
-    if let Err(error) = be_the_monitor(start, back_end, report) {
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("umview: {error:#}\n"),
-        );
+    // The front ends when the report is gone, and we with it: not before the cause is told.
+    let report = Rc::new(RefCell::new(report));
+    if let Err(error) = be_the_monitor(&start, back_end, &report) {
+        crate::finish::say("umview", &format!("{error:#}"));
         std::process::exit(125);
     }
     std::process::exit(0);
 }
 
-fn be_the_monitor(start: &Start, back_end: BackEnd, report: Report) -> Result<()> {
+fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>) -> Result<()> {
     begin_log(start);
     let monitor = Monitor::new(Settings {
         modules: modules(),
@@ -83,14 +99,13 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: Report) -> Result<()
     }
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
     let launch = Launch { back_end, command: first_command(start)?, groups };
-    let shared = std::rc::Rc::new(std::cell::RefCell::new(report));
-    let on_exit = std::rc::Rc::clone(&shared);
+    let on_exit = Rc::clone(report);
     let at_end = Arc::clone(&monitor);
     launch::run(
         &launch,
         |engine| {
             monitor.set_engine(Arc::clone(engine));
-            shared.borrow().step_back();
+            report.borrow().step_back();
             Arc::clone(&monitor) as Arc<dyn engine::Dispatcher>
         },
         Box::new(move |status| {
@@ -114,23 +129,59 @@ fn begin_log(start: &Start) {
         .try_init();
 }
 
-/// The command, behind a script where there is one.
+/// The command, behind what comes before it.
 fn first_command(start: &Start) -> Result<Vec<CString>> {
-    let mut words: Vec<OsString> = Vec::new();
-    if let Some(script) = start.script.clone().or_else(rc_file) {
-        let text = ". \"$0\"; exec \"$@\"";
-        words.extend(["/bin/sh".into(), "-c".into(), text.into(), script.into_os_string()]);
-    }
-    words.extend(start.command.iter().cloned());
+    let words = start.stage.before(&start.command)?;
     words
         .iter()
         .map(|w| CString::new(w.as_bytes()).context("an argument holds a NUL byte"))
         .collect()
 }
 
-/// The user's own start script, if there is one.
-fn rc_file() -> Option<PathBuf> {
-    let home = std::env::var_os("HOME")?;
-    let own = PathBuf::from(home).join(".viewosrc");
-    own.is_file().then_some(own)
+/// The modules of the mounts that are not loaded by `-p`: from the first instruction on, which is cheaper than later.
+fn load_for_mounts(start: &mut Start) -> Result<()> {
+    let all = modules();
+    for text in &start.stage.mounts {
+        let line = MountLine::read(text)?;
+        let Some(module) = all.iter().find(|m| has_type(m.as_ref(), &line.fs_type)) else {
+            continue;
+        };
+        let is_there = |name: &String| name.split(',').next() == Some(module.name());
+        if !start.preload.iter().any(is_there) {
+            start.preload.push(module.name().to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn has_type(module: &dyn abi::module::Module, fs_type: &str) -> bool {
+    module.claims().iter().any(|claim| match claim {
+        Claim::FsTypePrefix(prefix) => fs_type.starts_with(prefix.as_str()),
+        Claim::FsType(exact) => fs_type == exact,
+        _ => false,
+    })
+}
+
+/// The modules that a nested view needs for its mounts.
+pub(crate) fn modules_of(mounts: &[String]) -> Result<Vec<String>> {
+    let stage = Stage { mounts: mounts.to_vec(), ..Stage::default() };
+    let mut start = Start { stage, ..Start::default() };
+    load_for_mounts(&mut start)?;
+    Ok(start.preload)
+}
+
+/// One line for the person at a terminal.
+fn greet(start: &Start, back_end: BackEnd) {
+    if start.quiet || !std::io::stderr().is_terminal() {
+        return;
+    }
+    let engine = if back_end == BackEnd::Notify { "notify" } else { "trace" };
+    let mut line = format!("View-OS {}, engine {engine}", env!("CARGO_PKG_VERSION"));
+    if !start.name.is_empty() {
+        line.push_str(&format!(", view {}", start.name));
+    }
+    if !start.preload.is_empty() {
+        line.push_str(&format!(", with {}", start.preload.join(" ")));
+    }
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -190,10 +190,8 @@ pub(crate) fn install_missing(
             Outcome::Died(status) => return Ok(Outcome::Died(status)),
             Outcome::Done(fd) => {
                 let number = fd as i32;
-                let own = sys::pidfd_getfd(
-                    process.pidfd().map_err(io::Error::from)?.as_fd(),
-                    number,
-                );
+                let own =
+                    sys::pidfd_getfd(process.pidfd().map_err(io::Error::from)?.as_fd(), number);
                 if let Outcome::Died(status) =
                     injection.call(libc::SYS_close, [number as u64, 0, 0, 0, 0, 0])?
                 {
@@ -236,8 +234,7 @@ fn install_filter(
         bytes.extend_from_slice(&i.k.to_ne_bytes());
     }
     let (addr, old) = injection.put(&bytes)?;
-    let args =
-        [seccomp::SET_MODE_FILTER, flags | seccomp::TSYNC, addr, 0, 0, 0];
+    let args = [seccomp::SET_MODE_FILTER, flags | seccomp::TSYNC, addr, 0, 0, 0];
     let mut outcome = injection.call(libc::SYS_seccomp, args)?;
     if matches!(outcome, Outcome::Done(r) if r < 0) {
         // Threads whose filters differ from ours can't be synchronised: this thread at least.

@@ -51,11 +51,10 @@ pub fn run(
     };
     drop(to_child_read);
     drop(to_parent_write);
-    ptrace::seize(child, ptrace::OPTIONS_NAMES)
-        .or_else(|e| {
-            let _ = sys::kill(child.0, libc::SIGKILL);
-            Err(explain(e, "ptrace does not seize the first process"))
-        })?;
+    ptrace::seize(child, ptrace::OPTIONS_NAMES).or_else(|e| {
+        let _ = sys::kill(child.0, libc::SIGKILL);
+        Err(explain(e, "ptrace does not seize the first process"))
+    })?;
     let has_names = groups.contains(GroupSet::NAMES);
     let engine = Engine::new(launch.back_end)?;
     let dispatcher = prepare(&engine);
@@ -69,9 +68,9 @@ pub fn run(
     File::from(to_child_write).write_all(b"g")?;
     if has_names && launch.back_end == BackEnd::Notify {
         let mut number = [0; 4];
-        File::from(to_parent_read).read_exact(&mut number).map_err(|e| {
-            explain(e, "the first process could not install its filter")
-        })?;
+        File::from(to_parent_read)
+            .read_exact(&mut number)
+            .map_err(|e| explain(e, "the first process could not install its filter"))?;
         let pidfd = sys::pidfd_open(child.0)?;
         let listener = sys::pidfd_getfd(pidfd.as_fd(), i32::from_ne_bytes(number))?;
         notify::serve(&engine, listener);

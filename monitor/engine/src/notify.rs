@@ -6,9 +6,9 @@
 
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
+use crate::process::Process;
 use crate::sys::seccomp;
 use crate::tracee::{HostTracee, Tracee};
-use crate::process::Process;
 use crate::{TaskStart, Tid};
 use abi::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -119,11 +119,9 @@ fn watch_leaders(engine: &Arc<Engine>) {
         }
         let guard = watch.sleep_lock.lock().unwrap_or_else(PoisonError::into_inner);
         watch.asleep.store(true, Ordering::Release);
-        let _ = watch
-            .wake
-            .wait_timeout_while(guard, Duration::from_millis(500), |()| {
-                watch.asleep.load(Ordering::Acquire)
-            });
+        let _ = watch.wake.wait_timeout_while(guard, Duration::from_millis(500), |()| {
+            watch.asleep.load(Ordering::Acquire)
+        });
         watch.asleep.store(false, Ordering::Release);
     }
 }
@@ -187,9 +185,8 @@ fn adopt(engine: &Arc<Engine>, tid: Tid) -> Option<Arc<Process>> {
     let (process, parent) = if let Some(process) = engine.process(Tid(tgid)) {
         (process, Some(Tid(tgid)))
     } else {
-        let groups = engine
-            .process(Tid(parent))
-            .map_or(GroupSet::BASE | GroupSet::NAMES, |p| p.installed());
+        let groups =
+            engine.process(Tid(parent)).map_or(GroupSet::BASE | GroupSet::NAMES, |p| p.installed());
         let process = Process::new(tgid, groups, groups);
         process.set_detached();
         (process, Some(Tid(parent)))

@@ -77,7 +77,8 @@ pub trait Tracee: Send + Sync {
             let at = addr.checked_add(text.len() as u64).ok_or(Errno::EFAULT)?;
             let page_left = 4096 - (at & 4095) as usize;
             // Short strings are the rule: the first chunk is small unless the page ends before.
-            let want = if text.is_empty() { 256 } else { 512 }.min(page_left).min(bytes_max - text.len());
+            let want =
+                if text.is_empty() { 256 } else { 512 }.min(page_left).min(bytes_max - text.len());
             let n = self.read_some(at, &mut chunk[..want])?;
             match chunk[..n].iter().position(|&b| b == 0) {
                 Some(end) => {

@@ -553,7 +553,8 @@ impl Tracer {
         // Threads may be made while we look: until a look finds none.
         loop {
             let mut found = false;
-            let listing = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| Errno::ESRCH)?;
+            let listing =
+                std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| Errno::ESRCH)?;
             for entry in listing.flatten() {
                 let Some(tid) = entry.file_name().to_str().and_then(|s| s.parse().ok()).map(Tid)
                 else {

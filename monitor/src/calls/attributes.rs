@@ -84,7 +84,9 @@ fn host_directory(ctx: &Ctx<'_>, file: &crate::vfiles::VFile) -> Result<Object> 
     let value = |i: usize| engine::Arg::Value(ctx.arg(i));
     let (number, args) = match ctx.row.name {
         "fchmod" => (libc::SYS_fchmodat, vec![cwd, path, value(1)]),
-        "fchown" => (libc::SYS_fchownat, vec![cwd, path, value(1), value(2), engine::Arg::Value(0)]),
+        "fchown" => {
+            (libc::SYS_fchownat, vec![cwd, path, value(1), value(2), engine::Arg::Value(0)])
+        }
         "utimensat" => (libc::SYS_utimensat, vec![cwd, path, value(2), engine::Arg::Value(0)]),
         "futimesat" => (libc::SYS_futimesat, vec![cwd, path, value(2)]),
         _ => return Err(Errno::EINVAL),
@@ -197,7 +199,8 @@ fn times(ctx: &Ctx<'_>, changes: &mut SetAttr) -> Result<()> {
     let words = if ctx.row.name == "utime" { 2 } else { 4 };
     let mut bytes = [0; 32];
     ctx.tracee.read(address, &mut bytes[..words * 8])?;
-    let word = |i: usize| i64::from_ne_bytes(bytes[i * 8..i * 8 + 8].try_into().unwrap_or_default());
+    let word =
+        |i: usize| i64::from_ne_bytes(bytes[i * 8..i * 8 + 8].try_into().unwrap_or_default());
     let at = |seconds: i64, nanos: i64| -> Result<Option<SetTime>> {
         match nanos {
             libc::UTIME_NOW if words == 4 && ctx.row.name == "utimensat" => Ok(Some(SetTime::Now)),

@@ -266,11 +266,23 @@ pub(super) fn lseek(ctx: &Ctx<'_>) -> Result<Answer> {
             let mut state = file.state();
             let handle = file.handle(&mut state, false)?;
             match super::open::tree(mount)?.lseek(handle, offset, to) {
-                Err(Errno::EOPNOTSUPP) => if to == SeekTo::Data { offset } else { size },
+                Err(Errno::EOPNOTSUPP) => {
+                    if to == SeekTo::Data {
+                        offset
+                    } else {
+                        size
+                    }
+                }
                 other => other?,
             }
         }
-        VKind::Device { .. } => if to == SeekTo::Data { offset } else { size },
+        VKind::Device { .. } => {
+            if to == SeekTo::Data {
+                offset
+            } else {
+                size
+            }
+        }
         _ => return Ok(Answer::Native),
     };
     set_position(&own, found)?;
@@ -302,11 +314,13 @@ pub(super) fn ioctl(ctx: &Ctx<'_>) -> Result<Answer> {
             // BLKRRPART and BLKPG ask who has partitions open: let go of those that are closed.
             if matches!(request, 0x125f | 0x1269) {
                 ctx.m.vfiles.sweep_mount(ctx.m, mount.id, &file);
-                if *number == 0 && ctx.m.has_mounted_partition(mount) {
-                    return Err(Errno::EBUSY);
-                }
             }
             let mut memory = Memory(ctx.tracee);
+            if let Some(bound) =
+                ctx.m.loop_request(ctx.tracee, mount, &file, request, ctx.arg(2), &mut memory)
+            {
+                return bound.map(|v| Answer::Return(Ok(v)));
+            }
             device.ioctl(*number, request, ctx.arg(2), &mut memory).map(|v| Answer::Return(Ok(v)))
         }
         _ => Err(Errno::ENOTTY),

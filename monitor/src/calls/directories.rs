@@ -142,7 +142,8 @@ pub(super) fn chroot(ctx: &Ctx<'_>) -> Result<Answer> {
 pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
     let fd = ctx.int(0);
     let room = usize::try_from(ctx.arg(2) as u32).unwrap_or(0).min(ROOM_MAX);
-    let mut out = Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
+    let mut out =
+        Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
     if ctx.m.may_hold_virtual(ctx.tid())
         && let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)?
     {
@@ -216,7 +217,12 @@ fn set_position(own: &OwnedFd, at: u64) -> Result<()> {
     nix::unistd::lseek(own, at, Whence::SeekSet).map_err(hostview::errno).map(drop)
 }
 
-fn driver_entries(ctx: &Ctx<'_>, dir: &VirtualPlace, own: &OwnedFd, out: &mut Entries) -> Result<()> {
+fn driver_entries(
+    ctx: &Ctx<'_>,
+    dir: &VirtualPlace,
+    own: &OwnedFd,
+    out: &mut Entries,
+) -> Result<()> {
     let fs = dir.mount.tree().ok_or(Errno::EIO)?;
     let mut at = position(own)?;
     if at == 0 && out.push(b".", dir.attr.ino.0, FileKind::Directory, 1) {

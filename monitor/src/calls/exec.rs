@@ -155,12 +155,7 @@ impl Program {
     }
 
     /// A memfd with the program's bytes, changed by `patch`, that nobody has open for writing.
-    fn image(
-        &self,
-        ctx: &Ctx<'_>,
-        name: &[u8],
-        patch: Option<&[u8]>,
-    ) -> Result<OwnedFd> {
+    fn image(&self, ctx: &Ctx<'_>, name: &[u8], patch: Option<&[u8]>) -> Result<OwnedFd> {
         let memfd = placeholder::memfd(name)?;
         let size = self.len()?;
         let mut buf = vec![0; 1 << 18];
@@ -257,8 +252,8 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
     };
     let mut text = program_path;
     text.push(0);
-    let shows_other = !matches!(chain.program, Program::Host(..)) || patch.is_some()
-        || !chain.place.is_native();
+    let shows_other =
+        !matches!(chain.program, Program::Host(..)) || patch.is_some() || !chain.place.is_native();
     let exe = shows_other.then(|| chain.place.view_path().to_vec());
     remember(ctx, exe, set_ids(ctx, &chain.place));
     Ok(Answer::Rewrite(Box::new(Rewrite {

@@ -198,9 +198,8 @@ fn capabilities(ctx: &Ctx<'_>, have: &Credentials) -> Result<Answer> {
         return Ok(Answer::Return(Ok(0)));
     }
     ctx.tracee.read(ctx.arg(1), &mut data)?;
-    let word = |at: usize| {
-        u64::from(u32::from_ne_bytes(data[at..at + 4].try_into().unwrap_or_default()))
-    };
+    let word =
+        |at: usize| u64::from(u32::from_ne_bytes(data[at..at + 4].try_into().unwrap_or_default()));
     let set = |i: usize| (word(i * 4) | word(12 + i * 4) << 32) & CAPS_ALL;
     let (effective, permitted, inheritable) = (set(0), set(1), set(2));
     if permitted & !have.permitted != 0 || effective & !permitted != 0 {
@@ -221,7 +220,9 @@ fn prctl(ctx: &Ctx<'_>, have: &Credentials) -> Result<Answer> {
             let known = ctx.arg(1) < 41;
             if known { Ok(Answer::Return(Ok(1))) } else { Err(Errno::EINVAL) }
         }
-        libc::PR_CAPBSET_DROP | libc::PR_SET_SECUREBITS | libc::PR_SET_KEEPCAPS
+        libc::PR_CAPBSET_DROP
+        | libc::PR_SET_SECUREBITS
+        | libc::PR_SET_KEEPCAPS
         | libc::PR_CAP_AMBIENT => {
             if have.euid == 0 || ctx.int(0) == libc::PR_SET_KEEPCAPS {
                 Ok(Answer::Return(Ok(0)))

@@ -22,7 +22,8 @@ pub(super) fn mmap(ctx: &Ctx<'_>) -> Result<Answer> {
     }
     let mut state = file.state();
     file.fill(&mut state)?;
-    let is_shared = matches!(ctx.int(3) & libc::MAP_TYPE, libc::MAP_SHARED | libc::MAP_SHARED_VALIDATE);
+    let is_shared =
+        matches!(ctx.int(3) & libc::MAP_TYPE, libc::MAP_SHARED | libc::MAP_SHARED_VALIDATE);
     let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     // A descriptor for both may be mapped read-only and made writable by mprotect(2).
     if !is_shared || opened_for & libc::O_ACCMODE != libc::O_RDWR {

@@ -4,6 +4,7 @@ mod attributes;
 mod claimed;
 mod data;
 mod directories;
+mod disks;
 mod exec;
 mod ids;
 mod info;
@@ -19,6 +20,7 @@ mod socket;
 mod umount;
 mod xattr;
 
+pub(crate) use disks::{device_of_descriptor, host_at};
 pub(crate) use mount::mount_service;
 
 use crate::control;

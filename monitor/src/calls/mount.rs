@@ -5,14 +5,12 @@ use super::name::Led;
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Flags, Mount, Power};
-use crate::namei::{Place, Walk};
+use crate::namei::Walk;
 use crate::path;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, Service, View};
-use abi::block::{BlockDevice, Geometry};
 use abi::dev::DevNum;
-use abi::fs::{Caller, FileKind, FileSystem, Handle, OpenFlags, Opened};
-use abi::host::{Epoch, Host};
+use abi::host::Epoch;
 use abi::module::{MountError, MountRequest, Object};
 use abi::options::Options;
 use abi::{Errno, Result};
@@ -176,8 +174,8 @@ impl Monitor {
         wish: Wish,
         led: &Led,
     ) -> std::result::Result<GroupSet, MountError> {
-        let _ = (proc, tid);
-        let mut options = Options::parse(&wish.data);
+        let _ = tid;
+        let mut options = Options::parse(&owned_by_mounter(&wish, proc));
         let shown = shown_options(&wish);
         let flags = view_flags(&mut options, wish.flags, &wish.target);
         if service.module.name() == "viewfs" {
@@ -192,7 +190,7 @@ impl Monitor {
             options,
         };
         let born = self.clock.tick();
-        let host = host_at(self, view, Epoch(born.0 - 1));
+        let host = super::host_at(self, view, Epoch(born.0 - 1));
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
         let (content, power) = self.content_of(object, &node)?;
@@ -261,9 +259,10 @@ impl Monitor {
         let epoch = Epoch(born.0 - 1);
         let mut walk = Walk::at(self, Arc::clone(view), epoch);
         let root = walk.root_place()?;
-        let source = walk.walk(root, wish.absolute_source.as_bytes(), true)?.existing().map_err(
-            |e| MountError::new(e, format!("viewfs: {}: {e}", wish.absolute_source)),
-        )?;
+        let source = walk
+            .walk(root, wish.absolute_source.as_bytes(), true)?
+            .existing()
+            .map_err(|e| MountError::new(e, format!("viewfs: {}: {e}", wish.absolute_source)))?;
         if !source.is_directory() {
             return Err(MountError::new(Errno::ENOTDIR, "viewfs: the source is not a directory"));
         }
@@ -305,6 +304,7 @@ impl Monitor {
             service: Some(Arc::clone(service)),
             detached: AtomicBool::new(false),
             is_ghost,
+            is_hidden: false,
         }));
         self.quick.clear();
     }
@@ -327,16 +327,6 @@ impl Monitor {
             },
             Content::Redirect { .. } => Ok(()),
         }
-    }
-
-    /// Whether a partition of this disk is mounted by umfuse.
-    pub(crate) fn has_mounted_partition(&self, disk: &Mount) -> bool {
-        let mounts = self.mounts.snapshot();
-        mounts.all().iter().any(|m| {
-            m.source.as_bytes() != disk.target.as_slice()
-                && m.source.as_bytes().starts_with(&disk.target)
-                && matches!(m.content, Content::Tree(_))
-        })
     }
 
     /// From this moment on the processes of a view are trapped for names.
@@ -368,6 +358,20 @@ impl Monitor {
     }
 }
 
+/// A format without owners shows its files as those of who mounts it, as the kernel's vfat does.
+fn owned_by_mounter(wish: &Wish, proc: &Proc) -> String {
+    if !wish.fs_type.starts_with("umfusefat") {
+        return wish.data.clone();
+    }
+    let who = proc.credentials();
+    let mut data = format!("uid={},gid={}", who.fsuid, who.fsgid);
+    if !wish.data.is_empty() {
+        data.push(',');
+        data.push_str(&wish.data);
+    }
+    data
+}
+
 /// The groups of calls that a set must see: those that are trapped for the whole view, once something is virtual.
 fn groups_of(numbers: &[u32]) -> GroupSet {
     let rows = numbers.iter().filter_map(|&n| syscalls::row(n));
@@ -378,11 +382,9 @@ fn groups_of(numbers: &[u32]) -> GroupSet {
 /// As shown by mount(8): the flags first, then what was given.
 fn shown_options(wish: &Wish) -> String {
     let mut words = vec![if wish.flags & libc::MS_RDONLY != 0 { "ro" } else { "rw" }];
-    for (bit, word) in [
-        (libc::MS_NOSUID, "nosuid"),
-        (libc::MS_NODEV, "nodev"),
-        (libc::MS_NOEXEC, "noexec"),
-    ] {
+    for (bit, word) in
+        [(libc::MS_NOSUID, "nosuid"), (libc::MS_NODEV, "nodev"), (libc::MS_NOEXEC, "noexec")]
+    {
         if wish.flags & bit != 0 {
             words.push(word);
         }
@@ -426,144 +428,12 @@ impl NodeOptions {
     }
 }
 
-/// The view at an epoch, for a module.
-pub(crate) fn host_at(monitor: &Monitor, view: &Arc<View>, epoch: Epoch) -> Arc<dyn Host> {
-    Arc::new(HostHandle { monitor: monitor.arc(), view: Arc::clone(view), epoch })
-}
-
-struct HostHandle {
-    monitor: Arc<Monitor>,
-    view: Arc<View>,
-    epoch: Epoch,
-}
-
-impl HostHandle {
-    fn find(&self, at: &str) -> Result<Place> {
-        let mut walk = Walk::at(&self.monitor, Arc::clone(&self.view), self.epoch);
-        let root = walk.root_place()?;
-        walk.walk(root, at.as_bytes(), true)?.existing()
-    }
-}
-
-impl Host for HostHandle {
-    fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    fn open_device(&self, at: &str, read_only: bool) -> Result<Arc<dyn BlockDevice>> {
-        match self.find(at)? {
-            Place::Host(h) => {
-                if !matches!(h.kind, FileKind::Regular | FileKind::BlockDevice) {
-                    return Err(Errno::ENOTBLK);
-                }
-                let place = Place::Host(h);
-                let host = place.host_path().ok_or(Errno::EIO)?;
-                let file = std::fs::OpenOptions::new()
-                    .read(true)
-                    .write(!read_only)
-                    .open(path::os(host))?;
-                let image = umdev::block::Image::new(file, read_only)?;
-                Ok(Arc::new(image))
-            }
-            Place::Virtual(v) => {
-                if v.attr.kind != FileKind::Regular {
-                    return Err(Errno::ENOTBLK);
-                }
-                let fs = Arc::clone(v.mount.tree().ok_or(Errno::ENOTBLK)?);
-                let flags = if read_only {
-                    OpenFlags::READ
-                } else {
-                    OpenFlags::READ | OpenFlags::WRITE
-                };
-                match fs.open(Caller::default(), v.attr.ino, flags)? {
-                    Opened::Handle(handle) => {
-                        Ok(Arc::new(FileDisk { fs, handle, ino: v.attr.ino, read_only }))
-                    }
-                    Opened::Host(_) => Err(Errno::ENOTBLK),
-                }
-            }
-            Place::Device(d) => match &d.mount.content {
-                Content::Device { device, .. } => {
-                    let block = device.block(d.number)?;
-                    if !read_only && block.geometry().read_only {
-                        return Err(Errno::EROFS);
-                    }
-                    Ok(block)
-                }
-                _ => Err(Errno::ENOTBLK),
-            },
-            Place::Proc(..) => Err(Errno::ENOTBLK),
-        }
-    }
-
-    fn open_tree(&self, _at: &str) -> Result<Arc<dyn FileSystem>> {
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    fn open_host_directory(&self, at: &str) -> Result<std::os::fd::OwnedFd> {
-        let place = self.find(at)?;
-        let host = place.host_path().ok_or(Errno::EOPNOTSUPP)?;
-        std::fs::File::open(path::os(host)).map(Into::into).map_err(Errno::from)
-    }
-}
-
-/// A regular file of a virtual file system as a disk: an image inside an image.
-struct FileDisk {
-    fs: Arc<dyn FileSystem>,
-    handle: Handle,
-    ino: abi::fs::Ino,
-    read_only: bool,
-}
-
-impl BlockDevice for FileDisk {
-    fn geometry(&self) -> Geometry {
-        let size_bytes = self.fs.getattr(self.ino).map_or(0, |a| a.size_bytes);
-        Geometry { block_size: 512, size_bytes, read_only: self.read_only }
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        let mut done = 0;
-        while done < buf.len() {
-            match self.fs.read(self.handle, &mut buf[done..], offset + done as u64)? {
-                0 => return Err(Errno::EIO),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
-        if self.read_only {
-            return Err(Errno::EROFS);
-        }
-        if offset + buf.len() as u64 > self.geometry().size_bytes {
-            return Err(Errno::EINVAL);
-        }
-        let mut done = 0;
-        while done < buf.len() {
-            match self.fs.write(self.handle, &buf[done..], offset + done as u64)? {
-                0 => return Err(Errno::EIO),
-                n => done += n,
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&self) -> Result<()> {
-        self.fs.fsync(self.handle, false)
-    }
-}
-
-impl Drop for FileDisk {
-    fn drop(&mut self) {
-        self.fs.release(self.handle);
-    }
-}
-
 /// Mounts what a service brings by itself when it is loaded (`unreal`).
 pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service>) {
-    if service.module.name() != "unreal" {
-        return;
+    match service.module.name() {
+        "umfuse" | "umdev" => return m.offer_loops(),
+        "unreal" => {}
+        _ => return,
     }
     let born = m.clock.tick();
     let wish = Wish {

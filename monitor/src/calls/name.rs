@@ -45,10 +45,7 @@ impl Ctx<'_> {
                 u64::from_ne_bytes(word) as u32
             }
         };
-        let dirfd = spec
-            .dirfd
-            .map(|i| self.int(usize::from(i)))
-            .filter(|&fd| fd != libc::AT_FDCWD);
+        let dirfd = spec.dirfd.map(|i| self.int(usize::from(i))).filter(|&fd| fd != libc::AT_FDCWD);
         let address = self.arg(usize::from(spec.path));
         let text = match (address, spec.empty) {
             (0, Empty::If(bits)) if flags & bits != 0 => Vec::new(),

@@ -35,9 +35,8 @@ impl Wanted {
             _ => {
                 let mut how = [0; 16];
                 ctx.tracee.read(ctx.arg(2), &mut how)?;
-                let word = |at: usize| {
-                    u64::from_ne_bytes(how[at..at + 8].try_into().unwrap_or_default())
-                };
+                let word =
+                    |at: usize| u64::from_ne_bytes(how[at..at + 8].try_into().unwrap_or_default());
                 Self { flags: word(0) as i32, mode: word(8) as u32 }
             }
         })
@@ -146,6 +145,9 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     if led.as_given && place.is_native() {
         return Ok(Answer::Native);
     }
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
     let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
     let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     let is_magic = matches!(place, Place::Host(h) if h.is_magic);
@@ -164,7 +166,8 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
 }
 
 fn open_host(text: &[u8], flags: i32) -> Result<OwnedFd> {
-    let flags = OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY);
+    let flags =
+        OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NOCTTY);
     nix::fcntl::open(path::os(text), flags, Mode::empty()).map_err(hostview::errno)
 }
 
@@ -221,11 +224,7 @@ fn create(ctx: &Ctx<'_>, dir: &VirtualPlace, name: &[u8], wanted: Wanted) -> Res
         perm,
         wanted.for_driver() | OpenFlags::WRITE,
     )?;
-    let place = VirtualPlace {
-        names: dir.names.child(name),
-        mount: Arc::clone(&dir.mount),
-        attr,
-    };
+    let place = VirtualPlace { names: dir.names.child(name), mount: Arc::clone(&dir.mount), attr };
     finish_new(ctx, &place, opened, wanted)
 }
 

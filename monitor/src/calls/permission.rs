@@ -100,7 +100,8 @@ impl Ctx<'_> {
             return Ok(());
         }
         let keeps_uid = uid.is_none_or(|u| u == attr.uid && who.fsuid == attr.uid);
-        let own_group = gid.is_none_or(|g| who.fsuid == attr.uid && (g == attr.gid || who.is_in_group(g)));
+        let own_group =
+            gid.is_none_or(|g| who.fsuid == attr.uid && (g == attr.gid || who.is_in_group(g)));
         if keeps_uid && own_group { Ok(()) } else { Err(Errno::EPERM) }
     }
 
@@ -180,7 +181,10 @@ mod tests {
     #[test]
     fn root_runs_only_what_somebody_may_run() {
         let root = Credentials::of_user(0, 0, vec![]);
-        assert_eq!(check(&root, &attr(FileKind::Regular, 0, 5, 5), libc::R_OK | libc::W_OK), Ok(()));
+        assert_eq!(
+            check(&root, &attr(FileKind::Regular, 0, 5, 5), libc::R_OK | libc::W_OK),
+            Ok(())
+        );
         let refused = check(&root, &attr(FileKind::Regular, 0o644, 5, 5), libc::X_OK);
         assert_eq!(refused, Err(Errno::EACCES));
         assert_eq!(check(&root, &attr(FileKind::Directory, 0, 5, 5), libc::X_OK), Ok(()));

@@ -71,7 +71,8 @@ impl Monitor {
     }
 
     fn is_busy(&self, view: &View, mount: &Arc<Mount>) -> bool {
-        if !self.vfiles.of_mount(mount.id).is_empty() {
+        if let Some(file) = self.vfiles.of_mount(mount.id).first() {
+            tracing::info!(file = %path::text(&file.view_path), "busy: a file is open");
             return true;
         }
         let is_here = |place: &Option<Place>| match place {

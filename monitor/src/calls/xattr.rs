@@ -84,9 +84,10 @@ fn on_inode(ctx: &Ctx<'_>, v: &VirtualPlace) -> Result<Answer> {
         }
         return deliver(ctx, &form, &all);
     }
-    let name = ctx.tracee.read_string(form.name, NAME_BYTES_MAX + 1).map_err(|e| {
-        if e == Errno::ENAMETOOLONG { Errno::ERANGE } else { e }
-    })?;
+    let name = ctx
+        .tracee
+        .read_string(form.name, NAME_BYTES_MAX + 1)
+        .map_err(|e| if e == Errno::ENAMETOOLONG { Errno::ERANGE } else { e })?;
     if name.is_empty() {
         return Err(Errno::ERANGE);
     }

@@ -186,6 +186,6 @@ fn the_module_claims_its_prefix() {
         ("umdev", vec![Claim::FsTypePrefix("umdev".to_owned())])
     );
     assert!(!module.description().is_empty());
-    let more = Umdev::new().with_type(Arc::new(umdev::types::NullType));
+    let more = Umdev::new().with_type(Arc::new(umdev::submodules::NullType));
     assert_eq!(more.type_names().count(), 7);
 }

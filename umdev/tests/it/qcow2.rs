@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use umdev::block::{Image, Ramdisk};
 use umdev::qcow2::{Qcow2, Qcow2Error};
-use umdev::types::Qcow2Type;
+use umdev::submodules::Qcow2Type;
 
 const SIZE: usize = 3 << 20;
 

@@ -191,11 +191,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Walks the complete transactions.
-    fn walk(
-        mut self,
-        end: u32,
-        mut see: impl FnMut(&Self, Step, u32) -> Result<()>,
-    ) -> Result<()> {
+    fn walk(mut self, end: u32, mut see: impl FnMut(&Self, Step, u32) -> Result<()>) -> Result<()> {
         while self.sequence != end {
             let step = self.step()?;
             let first = self.at;

@@ -1,7 +1,12 @@
 //! Tests of the driver through its public API.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails is what an unwrap here is for")]
+
+mod crash;
 mod device;
 mod hostile;
 mod manifest;
+mod model;
+mod tools;
 mod tree;
 mod xattrs;

@@ -1,8 +1,6 @@
 //! A walk over a mounted tree that writes the lines of `fixtures/manifest.py`.
 
-use abi::fs::{
-    Attr, Caller, Cookie, FileKind, FileSystem, Handle, Ino, Name, OpenFlags, Opened,
-};
+use abi::fs::{Attr, Caller, Cookie, FileKind, FileSystem, Handle, Ino, Name, OpenFlags, Opened};
 use abi::{Errno, Result};
 use sha2::{Digest, Sha256};
 
@@ -38,7 +36,11 @@ pub(crate) fn list(fs: &dyn FileSystem, dir: Ino, batch: usize) -> Result<Vec<(V
     result.map(|()| all)
 }
 
-pub(crate) fn read_all(fs: &dyn FileSystem, attr: &Attr, mut see: impl FnMut(&[u8])) -> Result<u64> {
+pub(crate) fn read_all(
+    fs: &dyn FileSystem,
+    attr: &Attr,
+    mut see: impl FnMut(&[u8]),
+) -> Result<u64> {
     let handle = open(fs, attr.ino, OpenFlags::READ)?;
     let mut buf = vec![0; 1 << 20];
     let mut at = 0;

@@ -17,11 +17,22 @@ pub(crate) struct Ram {
     bytes: Mutex<Vec<u8>>,
     log: Mutex<Vec<Write>>,
     logs: AtomicBool,
+    fails: AtomicBool,
 }
 
 impl Ram {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes: Mutex::new(bytes), log: Mutex::default(), logs: AtomicBool::new(false) }
+        Self {
+            bytes: Mutex::new(bytes),
+            log: Mutex::default(),
+            logs: AtomicBool::new(false),
+            fails: AtomicBool::new(false),
+        }
+    }
+
+    /// Answers writes with `EIO` from now on, or no more.
+    pub(crate) fn fail_writes(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
     }
 
     /// Begins to remember.
@@ -54,6 +65,9 @@ impl BlockDevice for Ram {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Errno::EIO);
+        }
         let mut bytes = self.bytes.lock().unwrap();
         let at = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
         let end = at.checked_add(buf.len()).ok_or(Errno::EINVAL)?;

@@ -377,7 +377,7 @@ fn fat16_agrees_with_the_model() {
 
 #[test]
 fn fat16_with_large_clusters_agrees_with_the_model() {
-    run(mkfs(20_000, &["-F", "16", "-s", "8"]), 4);
+    run(mkfs(17_000, &["-F", "16", "-s", "8"]), 4);
 }
 
 #[test]

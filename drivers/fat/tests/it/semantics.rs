@@ -318,6 +318,17 @@ fn removal_refuses_what_the_contract_says() {
 }
 
 #[test]
+fn clusters_of_removed_directories_serve_again_while_these_are_remembered() {
+    let v = Volume::new(mkfs(320, &["-F", "12", "-s", "1"]));
+    for n in 0..1500 {
+        let name = format!("D{n}");
+        v.mkdir(&name).unwrap();
+        v.rmdir(&name).unwrap();
+    }
+    assert_clean(&v.synced());
+}
+
+#[test]
 fn the_mode_is_the_read_only_bit_and_the_owner_is_the_mounts() {
     let [_, image, _] = images();
     let v = mount(&Arc::new(Ram::new(image)), false, "uid=7,gid=8,umask=027").unwrap();
@@ -381,6 +392,65 @@ fn the_mark_is_set_while_writing_and_cleared_by_sync_unless_it_was_there() {
         v.put("g", b"x").unwrap();
         assert_eq!(v.synced()[at] & 1, 1);
     }
+}
+
+#[test]
+fn the_mark_stays_while_a_file_without_a_name_is_open() {
+    let [_, image, _] = images();
+    let v = Volume::new(image);
+    let handle = v.create("f").unwrap();
+    v.fs.write(handle, b"x", 0).unwrap();
+    v.unlink("f").unwrap();
+    assert_eq!(v.synced()[37] & 1, 1);
+    v.fs.release(handle);
+    let image = v.synced();
+    assert_eq!(image[37] & 1, 0);
+    assert_clean(&image);
+}
+
+#[test]
+fn threads_work_side_by_side() {
+    let [_, image, _] = images();
+    let v = Volume::new(image);
+    v.put("shared", &[8; 3000]).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let v = &v;
+            scope.spawn(move || {
+                let dir = format!("dir{thread}");
+                v.mkdir(&dir).unwrap();
+                for n in 0..60 {
+                    let path = format!("{dir}/file number {n}");
+                    v.put(&path, &[thread; 900]).unwrap();
+                    assert_eq!(v.get("shared").unwrap(), [8; 3000]);
+                    assert_eq!(v.get(&path).unwrap(), [thread; 900]);
+                    if n % 2 == 0 {
+                        v.unlink(&path).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    assert_clean(&v.synced());
+    assert_eq!(v.tree().unwrap().len(), 1 + 4 * 31);
+}
+
+#[test]
+fn a_device_error_is_passed_on_and_does_not_panic() {
+    let [_, image, _] = images();
+    let v = Volume::new(image);
+    v.put("f", &[1; 3000]).unwrap();
+    v.fs.sync().unwrap();
+    v.device.fail_writes(true);
+    let handle = v.open("f", READ_WRITE).unwrap();
+    assert_eq!(v.fs.write(handle, &[2; 9000], 0), Err(Errno::EIO));
+    assert_eq!(v.create("g").unwrap_err(), Errno::EIO);
+    assert_eq!(v.mkdir("d").unwrap_err(), Errno::EIO);
+    assert_eq!(v.unlink("f"), Err(Errno::EIO));
+    v.device.fail_writes(false);
+    v.fs.release(handle);
+    assert_eq!(v.get("f").unwrap(), [1; 3000]);
+    assert_clean(&v.synced());
 }
 
 #[test]

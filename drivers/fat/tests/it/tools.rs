@@ -1,5 +1,7 @@
 //! dosfstools and mtools.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -27,11 +29,24 @@ pub(crate) fn mkfs(kib: u32, options: &[&str]) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// Writes `image` as a sparse file: most of it is zeroes.
+fn save(path: &Path, image: &[u8]) {
+    let file = File::create(path).unwrap();
+    file.set_len(image.len() as u64).unwrap();
+    for (n, chunk) in image.chunks(CHUNK).enumerate() {
+        if chunk.iter().any(|&byte| byte != 0) {
+            file.write_all_at(chunk, (n * CHUNK) as u64).unwrap();
+        }
+    }
+}
+
+const CHUNK: usize = 1 << 14;
+
 /// What fsck.vfat says about `image`, and whether it is content.
 pub(crate) fn fsck(image: &[u8]) -> (bool, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
-    std::fs::write(&path, image).unwrap();
+    save(&path, image);
     let out = run("fsck.vfat", "dosfstools", &["-n", path.to_str().unwrap()]);
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
 }
@@ -47,7 +62,7 @@ pub(crate) fn assert_clean(image: &[u8]) {
 pub(crate) fn extract(image: &[u8], folder: &Path) {
     let holder = tempfile::tempdir().unwrap();
     let path = holder.path().join("image");
-    std::fs::write(&path, image).unwrap();
+    save(&path, image);
     let (image, folder) = (path.to_str().unwrap(), folder.to_str().unwrap());
     let out = run("mcopy", "mtools", &["-i", image, "-s", "-n", "-m", "::/", folder]);
     assert!(out.status.success(), "mcopy: {}", String::from_utf8_lossy(&out.stderr));
@@ -57,7 +72,7 @@ pub(crate) fn extract(image: &[u8], folder: &Path) {
 pub(crate) fn insert(image: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
     let holder = tempfile::tempdir().unwrap();
     let (path, file) = (holder.path().join("image"), holder.path().join("file"));
-    std::fs::write(&path, image).unwrap();
+    save(&path, image);
     std::fs::write(&file, contents).unwrap();
     let target = format!("::/{name}");
     let args = ["-i", path.to_str().unwrap(), file.to_str().unwrap(), &target];

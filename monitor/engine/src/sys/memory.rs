@@ -12,7 +12,11 @@ pub(crate) fn read(tid: Tid, addr: u64, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY:
     // 1. `local` describes `buf`, which is borrowed mutably for the whole call.
     // 2. `remote` is only interpreted by the kernel, in the tracee's address space.
-    let n = check(unsafe { libc::process_vm_readv(tid.0, &raw const local, 1, &raw const remote, 1, 0) } as i64)?;
+    let n =
+        check(
+            unsafe { libc::process_vm_readv(tid.0, &raw const local, 1, &raw const remote, 1, 0) }
+                as i64,
+        )?;
     Ok(n as usize)
 }
 
@@ -23,6 +27,8 @@ pub(crate) fn write(tid: Tid, addr: u64, buf: &[u8]) -> io::Result<usize> {
     // SAFETY:
     // 1. `local` describes `buf`, which the call only reads.
     // 2. `remote` is only interpreted by the kernel, in the tracee's address space.
-    let n = check(unsafe { libc::process_vm_writev(tid.0, &raw const local, 1, &raw const remote, 1, 0) } as i64)?;
+    let n = check(unsafe {
+        libc::process_vm_writev(tid.0, &raw const local, 1, &raw const remote, 1, 0)
+    } as i64)?;
     Ok(n as usize)
 }

@@ -111,7 +111,12 @@ pub(crate) fn answer_continue(listener: BorrowedFd<'_>, id: u64) -> io::Result<(
 }
 
 /// Answers with a value, or with an errno where `error` is not 0.
-pub(crate) fn answer_value(listener: BorrowedFd<'_>, id: u64, val: u64, error: i32) -> io::Result<()> {
+pub(crate) fn answer_value(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    val: u64,
+    error: i32,
+) -> io::Result<()> {
     send(listener, &Response { id, val: val as i64, error: -error, flags: 0 })
 }
 

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("monitor/umproc", &["abi"]),
     ("monitor/umbinfmt", &["abi"]),
     ("monitor", &["*"]),
+    ("monitor/commands", &["*"]),
     ("xtask", &["*"]),
 ];
 

@@ -1,0 +1,123 @@
+//! Copying the data of one open file into another.
+
+use abi::{Errno, Result};
+use rustix::fs::{self, SeekFrom};
+use rustix::io;
+use std::os::fd::OwnedFd;
+
+/// One step of the copy in bytes: large enough that the calls cost nothing, small enough to be interrupted.
+const STEP_BYTES: usize = 1 << 20;
+
+/// FICLONE, then copy_file_range(2) over the stretches that hold data, then read and write.
+pub(super) fn copy(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    if fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let size = u64::try_from(fs::fstat(from).map_err(errno)?.st_size).unwrap_or_default();
+    let mut by_kernel = true;
+    let mut at = 0;
+    while at < size {
+        let (data, hole) = match next_data(from, at, size)? {
+            Some(stretch) => stretch,
+            None => break,
+        };
+        let mut offset = data;
+        while offset < hole {
+            let want = usize::try_from(hole.saturating_sub(offset)).unwrap_or(STEP_BYTES);
+            let moved = step(from, to, offset, want.min(STEP_BYTES), &mut by_kernel)?;
+            if moved == 0 {
+                break;
+            }
+            offset = offset.saturating_add(moved);
+        }
+        at = hole.max(at.saturating_add(1));
+    }
+    // A hole at the end, or a file that shrank while it was read.
+    if u64::try_from(fs::fstat(to).map_err(errno)?.st_size).unwrap_or_default() < size {
+        fs::ftruncate(to, size).map_err(errno)?;
+    }
+    if size == 0 {
+        return copy_unsized(from, to);
+    }
+    Ok(())
+}
+
+/// Files of /proc and /sys say they are empty and are not.
+fn copy_unsized(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+    let mut buf = vec![0; 1 << 16];
+    let mut offset = 0;
+    loop {
+        let n = match io::pread(from, &mut buf[..], offset) {
+            Ok(n) => n,
+            // A special file that has no positions has no data to copy either.
+            Err(io::Errno::SPIPE | io::Errno::ISDIR) => return Ok(()),
+            Err(e) => return Err(errno(e)),
+        };
+        if n == 0 {
+            return Ok(());
+        }
+        write_all(to, buf.get(..n).unwrap_or_default(), offset)?;
+        offset = offset.saturating_add(n.try_into().unwrap_or_default());
+    }
+}
+
+/// The next stretch `[data, hole)` at or after `at`; the whole rest where holes are not reported.
+fn next_data(from: &OwnedFd, at: u64, size: u64) -> Result<Option<(u64, u64)>> {
+    match fs::seek(from, SeekFrom::Data(at)) {
+        Ok(data) => {
+            let hole = fs::seek(from, SeekFrom::Hole(data)).unwrap_or(size);
+            Ok(Some((data, hole.min(size))))
+        }
+        Err(io::Errno::NXIO) => Ok(None),
+        Err(io::Errno::INVAL | io::Errno::OPNOTSUPP | io::Errno::SPIPE) => Ok(Some((at, size))),
+        Err(e) => Err(errno(e)),
+    }
+}
+
+/// Moves at most `want` bytes at `offset`; says how many.
+fn step(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    offset: u64,
+    want: usize,
+    by_kernel: &mut bool,
+) -> Result<u64> {
+    if *by_kernel {
+        let (mut source, mut target) = (offset, offset);
+        match fs::copy_file_range(from, Some(&mut source), to, Some(&mut target), want) {
+            // Some file systems answer 0 where read(2) gives data.
+            Ok(n) if n > 0 => return Ok(n.try_into().unwrap_or_default()),
+            Ok(_)
+            | Err(
+                io::Errno::XDEV
+                | io::Errno::INVAL
+                | io::Errno::OPNOTSUPP
+                | io::Errno::NOSYS
+                | io::Errno::PERM
+                | io::Errno::IO,
+            ) => *by_kernel = false,
+            Err(e) => return Err(errno(e)),
+        }
+    }
+    let mut buf = vec![0; want];
+    let n = io::pread(from, &mut buf[..], offset).map_err(errno)?;
+    write_all(to, buf.get(..n).unwrap_or_default(), offset)?;
+    Ok(n.try_into().unwrap_or_default())
+}
+
+fn write_all(to: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<()> {
+    while !bytes.is_empty() {
+        let n = io::pwrite(to, bytes, offset).map_err(errno)?;
+        if n == 0 {
+            return Err(Errno::EIO);
+        }
+        bytes = bytes.get(n..).unwrap_or_default();
+        offset = offset.saturating_add(n.try_into().unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The host's number in our words.
+pub(super) fn errno(e: io::Errno) -> Errno {
+    Errno::from_raw(e.raw_os_error())
+}

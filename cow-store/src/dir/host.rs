@@ -1,0 +1,298 @@
+//! A directory of the host, reached through an open handle.
+
+use super::copy::{copy, errno};
+use super::{Dir, DirEntry, Move};
+use crate::path::split;
+use crate::stat::Stat;
+use abi::fs::{FileKind, Timestamp};
+use abi::{Errno, Result};
+use rustix::fs::{
+    self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps,
+    Uid, XattrFlags,
+};
+use rustix::io;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+/// The most bytes of one xattr value and of a list of names, `XATTR_SIZE_MAX` of linux/limits.h.
+const XATTR_BYTES_MAX: usize = 65536;
+
+/// The tree below one open directory. Analogous to a `struct path` that nothing can leave: every access is
+/// openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, so neither a link planted in the tree nor
+/// a rename of the tree itself moves an access elsewhere.
+#[derive(Debug)]
+pub struct HostDir {
+    root: OwnedFd,
+}
+
+impl HostDir {
+    /// The tree below `root`, an open directory.
+    #[must_use]
+    pub const fn new(root: OwnedFd) -> Self {
+        Self { root }
+    }
+
+    /// The handle itself.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    fn open_raw(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        // openat2 refuses a mode without a flag that creates, and mode bits it does not know.
+        let creates = flags.intersects(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+        let mode = if creates { Mode::from_raw_mode(mode & 0o7777) } else { Mode::empty() };
+        loop {
+            match fs::openat2(
+                &self.root,
+                OsStr::from_bytes(path),
+                flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+                mode,
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            ) {
+                Ok(fd) => return Ok(fd),
+                // A rename elsewhere in the tree made the kernel doubt the walk: it asks to try again.
+                Err(io::Errno::AGAIN | io::Errno::INTR) => {}
+                Err(e) => return Err(errno(e)),
+            }
+        }
+    }
+
+    /// Runs `f` with the parent's handle and the last name.
+    fn at<R>(
+        &self,
+        path: &[u8],
+        f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
+    ) -> Result<R> {
+        match split(path) {
+            None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
+            Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
+            Some((parent, name)) => {
+                let parent = self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+                f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
+            }
+        }
+    }
+
+    /// Runs `f` with a path that reaches the file without following a last link: xattr calls take no
+    /// directory handle before Linux 6.13, and an `O_PATH` handle is refused by the f-calls.
+    fn by_proc<R>(&self, path: &[u8], f: impl FnOnce(&OsStr) -> io::Result<R>) -> Result<R> {
+        self.at(path, |parent, name| {
+            let mut text = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+            text.extend_from_slice(name.as_bytes());
+            f(OsStr::from_bytes(&text))
+        })
+    }
+}
+
+fn timespec(time: Option<Timestamp>) -> Timespec {
+    match time {
+        Some(t) => Timespec { tv_sec: t.seconds, tv_nsec: i64::from(t.nanos) },
+        None => Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
+    }
+}
+
+fn kind_of(kind: FileType) -> Option<FileKind> {
+    Some(match kind {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
+        FileType::CharacterDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Unknown => return None,
+    })
+}
+
+/// Reads a value or a list whose size is not known before.
+fn sized(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut buf = vec![0; 256];
+    loop {
+        match call(&mut buf) {
+            Ok(n) => {
+                buf.truncate(n);
+                return Ok(buf);
+            }
+            Err(io::Errno::RANGE) if buf.len() < XATTR_BYTES_MAX => buf.resize(XATTR_BYTES_MAX, 0),
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+impl Dir for HostDir {
+    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
+        self.open_raw(path, flags, mode)
+    }
+
+    fn stat(&self, path: &[u8]) -> Result<Stat> {
+        let stat = self.at(path, |at, name| fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        Ok(Stat::from(&stat))
+    }
+
+    fn list(&self, path: &[u8]) -> Result<Vec<DirEntry>> {
+        let fd = self.open_raw(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let mut entries = Vec::new();
+        for entry in fs::Dir::new(fd).map_err(errno)? {
+            let entry = entry.map_err(errno)?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                entries.push(DirEntry {
+                    name: name.to_vec(),
+                    kind: kind_of(entry.file_type()),
+                    ino: entry.ino(),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let target = self.at(path, |at, name| fs::readlinkat(at, name, Vec::new()))?;
+        Ok(target.into_bytes())
+    }
+
+    fn xattr(&self, path: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let name = OsStr::from_bytes(name);
+        match self.by_proc(path, |p| sized(|buf| fs::lgetxattr(p, name, buf))) {
+            Ok(value) => Ok(Some(value)),
+            Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::EPERM) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+        match self.by_proc(path, |p| sized(|buf| fs::llistxattr(p, buf))) {
+            Ok(list) => Ok(list
+                .split(|&b| b == 0)
+                .filter(|name| !name.is_empty())
+                .map(<[u8]>::to_vec)
+                .collect()),
+            Err(Errno::EOPNOTSUPP) => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
+        let name = OsStr::from_bytes(name);
+        self.by_proc(path, |p| fs::lsetxattr(p, name, value, XattrFlags::empty()))
+    }
+
+    fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
+        self.by_proc(path, |p| fs::lremovexattr(p, OsStr::from_bytes(name)))
+    }
+
+    fn mkdir(&self, path: &[u8], mode: u32) -> Result<()> {
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.at(path, |at, name| {
+            fs::mkdirat(at, name, mode)?;
+            fs::chmodat(at, name, mode, AtFlags::empty())
+        })
+    }
+
+    fn mknod(&self, path: &[u8], kind: FileKind, mode: u32) -> Result<()> {
+        let (file_type, is_device) = match kind {
+            FileKind::Fifo => (FileType::Fifo, false),
+            FileKind::Socket => (FileType::Socket, false),
+            FileKind::CharDevice => (FileType::CharacterDevice, true),
+            _ => return Err(Errno::EINVAL),
+        };
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.at(path, |at, name| {
+            fs::mknodat(at, name, file_type, mode, 0)?;
+            if is_device { Ok(()) } else { fs::chmodat(at, name, mode, AtFlags::empty()) }
+        })
+    }
+
+    fn symlink(&self, target: &[u8], path: &[u8]) -> Result<()> {
+        self.at(path, |at, name| fs::symlinkat(OsStr::from_bytes(target), at, name))
+    }
+
+    fn link(&self, from: &[u8], to: &[u8]) -> Result<()> {
+        self.at(from, |from_at, from_name| {
+            self.at(to, |at, name| fs::linkat(from_at, from_name, at, name, AtFlags::empty()))
+                .map_err(rustix_errno)
+        })
+    }
+
+    fn link_fd(&self, fd: &OwnedFd, to: &[u8]) -> Result<()> {
+        let magic = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        self.at(to, |at, name| {
+            fs::linkat(fs::CWD, magic.as_str(), at, name, AtFlags::SYMLINK_FOLLOW)
+        })
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
+        let flags = match how {
+            Move::Replace => RenameFlags::empty(),
+            Move::NoReplace => RenameFlags::NOREPLACE,
+            Move::Exchange => RenameFlags::EXCHANGE,
+            Move::Whiteout => RenameFlags::WHITEOUT,
+        };
+        self.at(from, |from_at, from_name| {
+            self.at(to, |at, name| fs::renameat_with(from_at, from_name, at, name, flags))
+                .map_err(rustix_errno)
+        })
+    }
+
+    fn unlink(&self, path: &[u8]) -> Result<()> {
+        self.at(path, |at, name| fs::unlinkat(at, name, AtFlags::empty()))
+    }
+
+    fn rmdir(&self, path: &[u8]) -> Result<()> {
+        self.at(path, |at, name| fs::unlinkat(at, name, AtFlags::REMOVEDIR))
+    }
+
+    fn chmod(&self, path: &[u8], mode: u32) -> Result<()> {
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.at(path, |at, name| fs::chmodat(at, name, mode, AtFlags::empty()))
+    }
+
+    fn chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        // -1 is "leave alone" to the kernel, and no id of anyone.
+        let uid = uid.filter(|&id| id != u32::MAX).map(Uid::from_raw);
+        let gid = gid.filter(|&id| id != u32::MAX).map(Gid::from_raw);
+        self.at(path, |at, name| fs::chownat(at, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    fn set_times(
+        &self,
+        path: &[u8],
+        atime: Option<Timestamp>,
+        mtime: Option<Timestamp>,
+    ) -> Result<()> {
+        let times = Timestamps { last_access: timespec(atime), last_modification: timespec(mtime) };
+        self.at(path, |at, name| fs::utimensat(at, name, &times, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    fn copy_data(&self, from: &OwnedFd, to: &OwnedFd, sync: bool) -> Result<()> {
+        copy(from, to)?;
+        if sync {
+            fs::fsync(to).map_err(errno)?;
+        }
+        Ok(())
+    }
+
+    fn append(&self, to: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let n = io::write(to, bytes).map_err(errno)?;
+            if n == 0 {
+                return Err(Errno::EIO);
+            }
+            bytes = bytes.get(n..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
+        let fd = self.open_raw(path, OFlags::WRONLY | OFlags::NONBLOCK, 0)?;
+        fs::ftruncate(&fd, size_bytes).map_err(errno)
+    }
+}
+
+/// Back into the host's words, for a call nested in another.
+fn rustix_errno(e: Errno) -> io::Errno {
+    io::Errno::from_raw_os_error(e.raw())
+}

@@ -1,0 +1,526 @@
+//! An open store: its handle, its lock, its names in memory, and the questions that change nothing.
+
+mod transaction;
+
+use crate::dir::{Dir, HostDir};
+use crate::error::Error;
+use crate::format::{self, Form, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
+use crate::load;
+use crate::log::{self, Facts, Step};
+use crate::override_stat::{Override, RawOverride};
+use crate::path::{MARKER_OPAQUE, MARKER_PREFIX, canonical, is_private, join, split};
+use crate::stat::Stat;
+use crate::tree::{Entry, State, Tree};
+use abi::Errno;
+use abi::fs::FileKind;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The key of the log for attributes of a file that cannot carry xattrs.
+pub(crate) const STAT_KEY: &[u8] = b"stat";
+/// The key of the log for attributes of a lower file.
+pub(crate) const SHADOW_KEY: &[u8] = b"shadow";
+/// The key of the log for the origin of a file that cannot carry xattrs.
+pub(crate) const ORIGIN_KEY: &[u8] = b"origin";
+
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reading. A reader takes no lock and sees the names as they were at the moment of opening.
+    ReadOnly,
+    /// Reading and writing, by one process at a time.
+    Write,
+}
+
+/// What is known in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) tree: Tree,
+    pub(crate) facts: Facts,
+}
+
+/// What only the one who changes the store touches.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    log: Option<OwnedFd>,
+    log_bytes: u64,
+}
+
+/// The copy-on-write layer in one directory. Analogous to the upper directory of overlayfs.
+///
+/// Lock order: `writer`, then `index`. The index is never held over a system call.
+pub struct Store {
+    dir: Box<dyn Dir>,
+    access: Access,
+    form: Form,
+    sync: bool,
+    index: RwLock<Index>,
+    writer: Mutex<Writer>,
+    tmp_next: AtomicU64,
+    doubt: AtomicBool,
+    _lock: Option<OwnedFd>,
+}
+
+impl Store {
+    /// Opens the store in the directory `dir`, which becomes one if it is not and `access` allows; an upper
+    /// directory of overlayfs (`userxattr`) or of fuse-overlayfs is a store. Whatever an interrupted
+    /// process left is finished or removed first.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - [`Error::Locked`] if another process has it open for writing, and so would this one.
+    /// - [`Error::Format`] if the version is not known.
+    /// - [`Error::Log`] if the log is damaged and `access` is `Write`.
+    /// - [`Error::Host`] if a directory or file cannot be read.
+    pub fn open(dir: OwnedFd, access: Access) -> Result<Self, Error> {
+        Self::open_dir(Box::new(HostDir::new(dir)), access, None)
+    }
+
+    /// The same on any [`Dir`]. `wanted` asks a store that is made by this call for poorer forms than the
+    /// file system could have.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_dir(
+        dir: Box<dyn Dir>,
+        access: Access,
+        wanted: Option<Form>,
+    ) -> Result<Self, Error> {
+        let lock = match access {
+            Access::Write => Some(Self::lock(&*dir)?),
+            Access::ReadOnly => None,
+        };
+        let form = match (Form::read(&*dir)?, access) {
+            (Some(form), _) => form,
+            (None, Access::ReadOnly) => Form::FOREIGN,
+            (None, Access::Write) => {
+                Self::remove_tree_of(&*dir, TMP_PATH, false)?;
+                Form::establish(&*dir, wanted)?
+            }
+        };
+        let mut store = Self {
+            dir,
+            access,
+            form,
+            sync: false,
+            index: RwLock::default(),
+            writer: Mutex::new(Writer { log: None, log_bytes: 0 }),
+            tmp_next: AtomicU64::new(0),
+            doubt: AtomicBool::new(false),
+            _lock: lock,
+        };
+        store.load()?;
+        Ok(store)
+    }
+
+    /// Makes every change durable against power loss, not only against the end of the process.
+    #[must_use]
+    pub const fn with_sync(mut self, sync: bool) -> Self {
+        self.sync = sync;
+        self
+    }
+
+    fn lock(dir: &dyn Dir) -> Result<OwnedFd, Error> {
+        format::make_private_dirs(dir)?;
+        let fd = dir
+            .open(LOCK_PATH, OFlags::CREATE | OFlags::RDWR, 0o600)
+            .map_err(|errno| Error::Host { call: "open", path: LOCK_PATH.to_vec(), errno })?;
+        match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(fd),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked),
+            Err(e) => Err(Error::Host {
+                call: "flock",
+                path: LOCK_PATH.to_vec(),
+                errno: Errno::from_raw(e.raw_os_error()),
+            }),
+        }
+    }
+
+    fn load(&mut self) -> Result<(), Error> {
+        let bytes = match read_whole(&*self.dir, LOG_PATH) {
+            Ok(bytes) => bytes,
+            Err(Error::Host { errno: Errno::ENOENT | Errno::ENOTDIR, .. }) => Vec::new(),
+            Err(e) => return Err(e),
+        };
+        let mut replay = log::replay(&bytes)?;
+        if self.access == Access::Write {
+            self.repair(&mut replay)?;
+        }
+        let tree = load::walk(self, &replay.facts)?;
+        let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
+        *index = Index { tree, facts: replay.facts };
+        if self.access == Access::Write {
+            self.drop_stale_facts()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets facts of names that are not there and groups without names: what an operation wrote before
+    /// the step that was to give them meaning.
+    fn drop_stale_facts(&self) -> Result<(), Error> {
+        let mut writer = self.writer();
+        let mut steps = Vec::new();
+        {
+            let index = self.index();
+            for path in index.facts.paths() {
+                let is_shadow = index.facts.get(path, SHADOW_KEY).is_some();
+                let keep = match index.tree.lookup(path) {
+                    State::Entry(_) => true,
+                    State::Absent => is_shadow,
+                    _ => false,
+                };
+                if !keep {
+                    steps.push(Step::Drop { path: path.to_vec() });
+                }
+            }
+        }
+        if !steps.is_empty() {
+            self.transact(&mut writer, steps)?;
+        }
+        self.drop_empty_groups(&mut writer)
+    }
+
+    /// How this store writes whiteouts and metadata.
+    #[must_use]
+    pub const fn form(&self) -> Form {
+        self.form
+    }
+
+    /// What it was opened for.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Whether changes are refused: opened for reading, or an operation stopped half-way.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.access == Access::ReadOnly || self.doubt.load(Ordering::SeqCst)
+    }
+
+    /// What the store says about `path`. No system call is made.
+    ///
+    /// # Errors
+    /// - [`Error::BadPath`], [`Error::NameTooLong`] if `path` is not canonical.
+    pub fn lookup(&self, path: &[u8]) -> Result<State, Error> {
+        let path = canonical(path)?;
+        Ok(self.state(path))
+    }
+
+    /// [`lookup`](Self::lookup) of a path known to be canonical.
+    pub(crate) fn state(&self, path: &[u8]) -> State {
+        if is_private(path) {
+            return State::Absent;
+        }
+        let index = self.index();
+        match index.tree.lookup(path) {
+            State::Absent => match index.facts.get(path, SHADOW_KEY) {
+                Some(text) => match RawOverride(text).check(path) {
+                    Ok(attributes) => State::Shadow(attributes),
+                    Err(_) => State::Absent,
+                },
+                None => State::Absent,
+            },
+            state => state,
+        }
+    }
+
+    /// The entry at `path`.
+    ///
+    /// # Errors
+    /// - `ENOENT` if the store has no file there.
+    pub(crate) fn entry(&self, path: &[u8]) -> Result<Entry, Error> {
+        match self.state(path) {
+            State::Entry(entry) => Ok(entry),
+            _ => Err(Error::refused(path, Errno::ENOENT)),
+        }
+    }
+
+    /// Opens the store's own file at `path` with flags of open(2); the result is the file that the caller
+    /// of the view reads and writes.
+    ///
+    /// # Errors
+    /// - `ENOENT` if the store has no file there; those of open(2).
+    pub fn open_upper(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
+        let path = canonical(path)?;
+        self.entry(path)?;
+        if self.is_read_only() && !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty() {
+            return Err(Error::ReadOnly);
+        }
+        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        self.dir.open(path, flags, 0).map_err(self.host("open", path))
+    }
+
+    /// The attributes of the store's own file at `path` as the view shows them; owner and group only if
+    /// `with_owner`, else those the host has.
+    ///
+    /// # Errors
+    /// - `ENOENT` if the store has no file there.
+    pub fn stat(&self, path: &[u8], with_owner: bool) -> Result<Stat, Error> {
+        let path = canonical(path)?;
+        let entry = self.entry(path)?;
+        let mut stat = self.dir.stat(path).map_err(self.host("stat", path))?;
+        self.dress(&mut stat, &entry, with_owner);
+        Ok(stat)
+    }
+
+    /// The attributes in the view of an open file of the store, named or not, from what fstat(2) says.
+    ///
+    /// # Errors
+    /// - [`Error::Metadata`] if the attributes recorded on it are not valid.
+    pub fn stat_fd(&self, fd: &OwnedFd, with_owner: bool) -> Result<Stat, Error> {
+        let raw = rustix::fs::fstat(fd).map_err(|e| Error::Host {
+            call: "fstat",
+            path: Vec::new(),
+            errno: Errno::from_raw(e.raw_os_error()),
+        })?;
+        let mut stat = Stat::from(&raw);
+        if let Some(entry) = self.entry_by_ino(stat.ino) {
+            self.dress(&mut stat, &entry, with_owner);
+            return Ok(stat);
+        }
+        // The file has no name any more: what is known of it is on itself.
+        let mut text = [0_u8; 96];
+        let name = String::from_utf8_lossy(crate::override_stat::OVERRIDE_XATTR);
+        if let Ok(n) = rustix::fs::fgetxattr(fd, name.as_ref(), &mut text[..]) {
+            let text = RawOverride(text.get(..n).unwrap_or_default());
+            text.check(b"")?.apply(&mut stat, with_owner);
+        }
+        Ok(stat)
+    }
+
+    /// The entry that has the real inode number `ino`: what an fstat(2) of the host names.
+    #[must_use]
+    pub fn entry_by_ino(&self, ino: u64) -> Option<Entry> {
+        let index = self.index();
+        let &crate::tree::Inode { real, attributes, origin, names } = index.tree.inode(ino)?;
+        Some(Entry { real, ino, attributes, origin, opaque: false, lower_visible: false, names })
+    }
+
+    /// Puts over `stat` what the store knows better than the host.
+    fn dress(&self, stat: &mut Stat, entry: &Entry, with_owner: bool) {
+        if let Some(attributes) = entry.attributes {
+            attributes.apply(stat, with_owner);
+        }
+        if let Some(origin) = entry.origin {
+            stat.ino = origin.ino;
+            stat.dev = origin.dev;
+        }
+        if entry.is_directory() {
+            // find(1) and fts(3) take 1 for "not known", as overlayfs does.
+            stat.nlink = 1;
+        } else {
+            stat.nlink = entry.names.max(1);
+            if let Some(remaining) = entry.origin.and_then(|o| self.remaining(o.dev, o.ino)) {
+                stat.nlink = entry.names.saturating_add(remaining);
+            }
+        }
+    }
+
+    /// The target of the store's own symbolic link at `path`.
+    ///
+    /// # Errors
+    /// - `ENOENT` if the store has no file there; `EINVAL` if it is no link.
+    pub fn readlink(&self, path: &[u8]) -> Result<Vec<u8>, Error> {
+        let path = canonical(path)?;
+        self.entry(path)?;
+        self.dir.readlink(path).map_err(self.host("readlink", path))
+    }
+
+    /// The names that the store has in the directory `path`, each with its state; the order is none.
+    ///
+    /// # Errors
+    /// - `ENOENT` if the store has no directory there.
+    pub fn names(&self, path: &[u8]) -> Result<Vec<(Vec<u8>, State)>, Error> {
+        let path = canonical(path)?;
+        let names: Vec<Vec<u8>> = {
+            let index = self.index();
+            let Some(directory) = index.tree.directory(path) else {
+                return Err(Error::refused(path, Errno::ENOENT));
+            };
+            directory.children.keys().map(|name| name.to_vec()).collect()
+        };
+        Ok(names
+            .into_iter()
+            .map(|name| {
+                let state = self.state(&join(path, &name));
+                (name, state)
+            })
+            .collect())
+    }
+
+    /// Every path of the store with its state, parents before children; the root is not told.
+    #[must_use]
+    pub fn paths(&self) -> Vec<(Vec<u8>, State)> {
+        let mut paths: Vec<Vec<u8>> = {
+            let index = self.index();
+            let shadows = index.facts.paths().filter(|p| index.tree.lookup(p) == State::Absent);
+            let mut all: Vec<_> = index.tree.walk().into_iter().map(|(path, _)| path).collect();
+            all.extend(shadows.map(<[u8]>::to_vec));
+            all
+        };
+        paths.sort_by(|a, b| a.split(|&c| c == b'/').cmp(b.split(|&c| c == b'/')));
+        paths.dedup();
+        paths
+            .into_iter()
+            .map(|path| {
+                let state = self.state(&path);
+                (path, state)
+            })
+            .filter(|(_, state)| !matches!(state, State::Absent | State::Hidden))
+            .collect()
+    }
+
+    /// Whether nothing of the lower tree is hidden or changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let index = self.index();
+        index.facts.is_empty() && index.tree.directory(b"").is_none_or(|d| d.children.is_empty())
+    }
+
+    /// The tree the store is on.
+    pub(crate) fn dir(&self) -> &dyn Dir {
+        &*self.dir
+    }
+
+    /// Whether data is made durable.
+    pub(crate) const fn syncs(&self) -> bool {
+        self.sync
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The beginning of every change.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - [`Error::ReadOnly`], [`Error::Doubt`] if nothing may be written.
+    /// - those of [`canonical`]; `EPERM` for the private directory.
+    pub(crate) fn begin<'p>(&self, path: &'p [u8]) -> Result<&'p [u8], Error> {
+        if self.access == Access::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        if self.doubt.load(Ordering::SeqCst) {
+            return Err(Error::Doubt);
+        }
+        let path = canonical(path)?;
+        if is_private(path) {
+            return Err(Error::refused(path, Errno::EPERM));
+        }
+        let name = split(path).map_or(path, |(_, name)| name);
+        let is_marker = self.form.whiteout == WhiteoutForm::Marker;
+        if (is_marker && name.starts_with(MARKER_PREFIX))
+            || (!self.form.xattrs && name == MARKER_OPAQUE)
+        {
+            // The name would be read back as the removal of another.
+            return Err(Error::refused(path, Errno::EINVAL));
+        }
+        Ok(path)
+    }
+
+    /// Nothing more is written: what is in memory may not be what is on disk.
+    pub(crate) fn stop(&self) {
+        self.doubt.store(true, Ordering::SeqCst);
+    }
+
+    /// A name below `.viewos/tmp` that nobody has.
+    pub(crate) fn tmp(&self) -> Vec<u8> {
+        let number = self.tmp_next.fetch_add(1, Ordering::SeqCst);
+        join(TMP_PATH, number.to_string().as_bytes())
+    }
+
+    /// The error of a host call at `path`.
+    pub(crate) fn host(
+        &self,
+        call: &'static str,
+        path: &[u8],
+    ) -> impl FnOnce(Errno) -> Error + use<> {
+        let path = path.to_vec();
+        move |errno| Error::Host { call, path, errno }
+    }
+
+    /// Whether a file of the type `real` carries its metadata itself. Links and special files take no user
+    /// xattrs (xattr(7)).
+    pub(crate) const fn carries_xattrs(&self, real: FileKind) -> bool {
+        self.form.xattrs && matches!(real, FileKind::Regular | FileKind::Directory)
+    }
+
+    /// The attributes in the view of the entry at `path`.
+    pub(crate) fn attributes(&self, path: &[u8], entry: &Entry) -> Result<Override, Error> {
+        match entry.attributes {
+            Some(attributes) => Ok(attributes),
+            None => Ok(Override::of(&self.dir.stat(path).map_err(self.host("stat", path))?)),
+        }
+    }
+
+    /// Removes all at and below `path`; or, if not `itself`, only below.
+    pub(crate) fn remove_tree_of(dir: &dyn Dir, path: &[u8], itself: bool) -> Result<(), Error> {
+        let host = |call: &'static str, path: &[u8]| {
+            let path = path.to_vec();
+            move |errno| Error::Host { call, path, errno }
+        };
+        // Children are pushed after their parent and so removed before it.
+        let mut found = vec![(path.to_vec(), true)];
+        let mut at = 0;
+        while let Some((full, is_directory)) = found.get(at).cloned() {
+            at = at.saturating_add(1);
+            if !is_directory {
+                continue;
+            }
+            for entry in dir.list(&full).map_err(host("readdir", &full))? {
+                let child = join(&full, &entry.name);
+                let kind = match entry.kind {
+                    Some(kind) => kind,
+                    None => dir.stat(&child).map_err(host("stat", &child))?.kind(),
+                };
+                found.push((child, kind == FileKind::Directory));
+            }
+        }
+        for (full, is_directory) in found.into_iter().skip(usize::from(!itself)).rev() {
+            if is_directory {
+                dir.rmdir(&full).map_err(host("rmdir", &full))?;
+            } else {
+                dir.unlink(&full).map_err(host("unlink", &full))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was made below `.viewos/tmp`, as far as it goes: the next open removes the rest.
+    pub(crate) fn discard(&self, tmp: &[u8]) {
+        let is_directory = self.dir.stat(tmp).is_ok_and(|s| s.is_directory());
+        let removed = if is_directory {
+            Self::remove_tree_of(&*self.dir, tmp, true)
+        } else {
+            self.dir.unlink(tmp).map_err(self.host("unlink", tmp))
+        };
+        if let Err(e) = removed {
+            tracing::debug!(target: "cow_store", "left behind: {e}");
+        }
+    }
+}
+
+/// All bytes of a small file.
+pub(crate) fn read_whole(dir: &dyn Dir, path: &[u8]) -> Result<Vec<u8>, Error> {
+    use std::io::Read;
+    let host = |call: &'static str| {
+        let path = path.to_vec();
+        move |errno| Error::Host { call, path, errno }
+    };
+    let fd = dir.open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(host("open"))?;
+    let mut bytes = Vec::new();
+    std::fs::File::from(fd).read_to_end(&mut bytes).map_err(|e| host("read")(Errno::from(e)))?;
+    Ok(bytes)
+}

@@ -1,0 +1,164 @@
+//! Mode, owner, times and length.
+
+use crate::lower::is_refusal;
+use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
+use crate::overlay::{Actor, Overlay, Resolved, Seen};
+use abi::fs::{FileKind, SetTime};
+use abi::{Errno, Result};
+use cow_store::path::canonical;
+use cow_store::{Change, Store};
+
+impl Overlay {
+    /// Changes the permission, set-id and sticky bits of `path`.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT`, `ENOTDIR` if it does not exist.
+    /// - `EOPNOTSUPP` for a symbolic link.
+    /// - `EROFS` if it comes from the source of a merge or the store stopped; what the host answers.
+    pub fn chmod(&self, path: &[u8], permissions: u32) -> Result<()> {
+        let path = canonical(path)?;
+        let _change = self.lock();
+        let seen = self.find(path)?;
+        if seen.stat.kind() == FileKind::Symlink {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let permissions = permissions & 0o7777;
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_chmod(path, permissions),
+            Actor::Store(store) => store,
+        };
+        let change = Change { permissions: Some(permissions), ..Change::default() };
+        if self.is_mincow() && seen.at == Resolved::Lower {
+            match self.lower().try_chmod(path, permissions) {
+                Err(e) if is_refusal(e) => {}
+                other => return other,
+            }
+        }
+        self.set_stat(store, path, &seen, &change)
+    }
+
+    /// Changes owner and group of `path`; `None` leaves one alone. The set-id bits of what is no directory
+    /// go, as chown(2) says.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT`, `ENOTDIR` if it does not exist.
+    /// - `EROFS` if it comes from the source of a merge or the store stopped.
+    /// - `EPERM` if owners are not virtual and the host refuses it.
+    pub fn chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        let path = canonical(path)?;
+        let _change = self.lock();
+        let seen = self.find(path)?;
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_chown(path, uid, gid),
+            Actor::Store(store) => store,
+        };
+        if self.is_mincow() && seen.at == Resolved::Lower {
+            match self.lower().try_chown(path, uid, gid) {
+                Err(e) if is_refusal(e) => {}
+                other => return other,
+            }
+        }
+        let is_other = uid.is_some_and(|uid| uid != seen.stat.uid)
+            || gid.is_some_and(|gid| gid != seen.stat.gid);
+        if !self.options().vstat && is_other {
+            return Err(Errno::EPERM);
+        }
+        let mut permissions = seen.stat.permissions();
+        if !seen.stat.is_directory() {
+            permissions &= !S_ISUID;
+            if permissions & S_IXGRP != 0 {
+                permissions &= !S_ISGID;
+            }
+        }
+        let change = Change { permissions: Some(permissions), uid, gid };
+        self.set_stat(store, path, &seen, &change)
+    }
+
+    fn set_stat(&self, store: &Store, path: &[u8], seen: &Seen, change: &Change) -> Result<()> {
+        let is_light = self.is_mincow()
+            && self.options().vstat
+            && !seen.stat.is_directory()
+            && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_));
+        if is_light {
+            // The data stays the lower file's, where later changes are tried first.
+            return Ok(store.shadow(path, &self.lower().stat(path)?, change)?);
+        }
+        self.copy_up(store, path, seen, true)?;
+        if path.is_empty() {
+            // The store's root is its owner's: what the view sees is the lower root's until now.
+            let now = Change {
+                permissions: change.permissions.or(Some(seen.stat.permissions())),
+                uid: change.uid.or(Some(seen.stat.uid)),
+                gid: change.gid.or(Some(seen.stat.gid)),
+            };
+            return Ok(store.set_stat(path, &now)?);
+        }
+        Ok(store.set_stat(path, change)?)
+    }
+
+    /// Sets times of `path`; `None` leaves one alone.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT`, `ENOTDIR` if it does not exist.
+    /// - `EROFS` if it comes from the source of a merge or the store stopped; what the host answers.
+    pub fn set_times(
+        &self,
+        path: &[u8],
+        atime: Option<SetTime>,
+        mtime: Option<SetTime>,
+    ) -> Result<()> {
+        let path = canonical(path)?;
+        let _change = self.lock();
+        let seen = self.find(path)?;
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_set_times(path, atime, mtime),
+            Actor::Store(store) => store,
+        };
+        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
+            match self.lower().try_set_times(path, atime, mtime) {
+                Err(e) if is_refusal(e) => {}
+                other => return other,
+            }
+        }
+        self.copy_up(store, path, &seen, true)?;
+        Ok(store.set_times(path, atime.map(SetTime::resolve), mtime.map(SetTime::resolve))?)
+    }
+
+    /// Cuts or lengthens the regular file at `path`.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT`, `ENOTDIR` if it does not exist.
+    /// - `EISDIR` for a directory, `EINVAL` for what else is no regular file.
+    /// - `EROFS` if it comes from the source of a merge or the store stopped.
+    /// - what the host answers: `EFBIG`, `ETXTBSY`.
+    pub fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
+        let path = canonical(path)?;
+        let _change = self.lock();
+        let seen = self.find(path)?;
+        match seen.stat.kind() {
+            FileKind::Regular => {}
+            FileKind::Directory => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        }
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_truncate(path, size_bytes),
+            Actor::Store(store) => store,
+        };
+        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
+            match self.lower().try_truncate(path, size_bytes) {
+                Err(e) if is_refusal(e) => {}
+                other => return other,
+            }
+        }
+        self.copy_up(store, path, &seen, size_bytes > 0)?;
+        Ok(store.truncate(path, size_bytes)?)
+    }
+}

@@ -1,0 +1,206 @@
+//! The view as it was before the mount, as an overlay sees it.
+
+mod directory;
+
+pub use directory::DirectoryLower;
+
+use abi::dev::DevNum;
+use abi::fs::{FileKind, RenameFlags, SetTime, XattrFlags};
+use abi::{Errno, Result};
+use cow_store::dir::DirEntry;
+use cow_store::{OFlags, Stat};
+use std::os::fd::OwnedFd;
+
+/// A tree below an overlay. Paths are canonical, relative to the overlay's root and without a leading
+/// slash; the last component is never followed. The monitor implements it over the view at the epoch of the
+/// mount.
+///
+/// The methods named `try_*` act for real: mincow asks them first, and takes `EACCES`, `EPERM` and `EROFS`
+/// for "the store has it". They are given to the host with the rights the host gives; a tree that can't be
+/// changed leaves them as they are.
+pub trait Lower: Send + Sync {
+    /// lstat(2).
+    ///
+    /// # Errors
+    /// Those of stat(2).
+    fn stat(&self, path: &[u8]) -> Result<Stat>;
+
+    /// open(2) for reading, or of what never needs a copy: FIFOs, devices, `O_PATH`.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd>;
+
+    /// All names but `.` and `..`.
+    ///
+    /// # Errors
+    /// Those of open(2) with `O_DIRECTORY`.
+    fn readdir(&self, path: &[u8]) -> Result<Vec<DirEntry>>;
+
+    /// readlink(2).
+    ///
+    /// # Errors
+    /// Those of readlink(2).
+    fn readlink(&self, path: &[u8]) -> Result<Vec<u8>>;
+
+    /// lgetxattr(2).
+    ///
+    /// # Errors
+    /// Those of getxattr(2): `ENODATA` if there is no such attribute.
+    fn xattr(&self, path: &[u8], name: &[u8]) -> Result<Vec<u8>>;
+
+    /// llistxattr(2); empty where the file system has none.
+    ///
+    /// # Errors
+    /// Those of listxattr(2).
+    fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// open(2) for writing, with `O_CREAT` or `O_TRUNC` as `flags` say; `permissions` has the umask applied.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OwnedFd> {
+        let _ = (path, flags, permissions);
+        Err(Errno::EROFS)
+    }
+
+    /// mkdir(2).
+    ///
+    /// # Errors
+    /// Those of mkdir(2).
+    fn try_mkdir(&self, path: &[u8], permissions: u32) -> Result<()> {
+        let _ = (path, permissions);
+        Err(Errno::EROFS)
+    }
+
+    /// mknod(2).
+    ///
+    /// # Errors
+    /// Those of mknod(2).
+    fn try_mknod(
+        &self,
+        path: &[u8],
+        kind: FileKind,
+        number: DevNum,
+        permissions: u32,
+    ) -> Result<()> {
+        let _ = (path, kind, number, permissions);
+        Err(Errno::EROFS)
+    }
+
+    /// symlink(2).
+    ///
+    /// # Errors
+    /// Those of symlink(2).
+    fn try_symlink(&self, path: &[u8], target: &[u8]) -> Result<()> {
+        let _ = (path, target);
+        Err(Errno::EROFS)
+    }
+
+    /// link(2), not following `old`.
+    ///
+    /// # Errors
+    /// Those of link(2).
+    fn try_link(&self, old: &[u8], path: &[u8]) -> Result<()> {
+        let _ = (old, path);
+        Err(Errno::EROFS)
+    }
+
+    /// unlink(2).
+    ///
+    /// # Errors
+    /// Those of unlink(2).
+    fn try_unlink(&self, path: &[u8]) -> Result<()> {
+        let _ = path;
+        Err(Errno::EROFS)
+    }
+
+    /// rmdir(2).
+    ///
+    /// # Errors
+    /// Those of rmdir(2).
+    fn try_rmdir(&self, path: &[u8]) -> Result<()> {
+        let _ = path;
+        Err(Errno::EROFS)
+    }
+
+    /// renameat2(2).
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    fn try_rename(&self, from: &[u8], to: &[u8], flags: RenameFlags) -> Result<()> {
+        let _ = (from, to, flags);
+        Err(Errno::EROFS)
+    }
+
+    /// chmod(2); never of a link.
+    ///
+    /// # Errors
+    /// Those of chmod(2).
+    fn try_chmod(&self, path: &[u8], permissions: u32) -> Result<()> {
+        let _ = (path, permissions);
+        Err(Errno::EROFS)
+    }
+
+    /// lchown(2); `None` leaves a number alone.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    fn try_chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        let _ = (path, uid, gid);
+        Err(Errno::EROFS)
+    }
+
+    /// utimensat(2), not following; `None` leaves a time alone.
+    ///
+    /// # Errors
+    /// Those of utimensat(2).
+    fn try_set_times(
+        &self,
+        path: &[u8],
+        atime: Option<SetTime>,
+        mtime: Option<SetTime>,
+    ) -> Result<()> {
+        let _ = (path, atime, mtime);
+        Err(Errno::EROFS)
+    }
+
+    /// truncate(2).
+    ///
+    /// # Errors
+    /// Those of truncate(2).
+    fn try_truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
+        let _ = (path, size_bytes);
+        Err(Errno::EROFS)
+    }
+
+    /// lsetxattr(2).
+    ///
+    /// # Errors
+    /// Those of setxattr(2).
+    fn try_set_xattr(
+        &self,
+        path: &[u8],
+        name: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
+        let _ = (path, name, value, flags);
+        Err(Errno::EROFS)
+    }
+
+    /// lremovexattr(2).
+    ///
+    /// # Errors
+    /// Those of removexattr(2).
+    fn try_remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
+        let _ = (path, name);
+        Err(Errno::EROFS)
+    }
+}
+
+/// Whether the host refused for want of rights, so that mincow's change goes to the store.
+#[must_use]
+pub const fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::EACCES | Errno::EPERM | Errno::EROFS)
+}

@@ -1,0 +1,163 @@
+//! A directory of the host as the lower tree: for tests and the `viewfs` command.
+
+use super::Lower;
+use abi::dev::DevNum;
+use abi::fs::{FileKind, RenameFlags, SetTime, Timestamp, XattrFlags};
+use abi::{Errno, Result};
+use cow_store::dir::{Dir, DirEntry, HostDir, Move};
+use cow_store::{OFlags, Stat};
+use std::os::fd::OwnedFd;
+
+/// The tree below an open directory.
+#[derive(Debug)]
+pub struct DirectoryLower {
+    dir: HostDir,
+}
+
+impl DirectoryLower {
+    /// The tree below `root`, an open directory.
+    #[must_use]
+    pub const fn new(root: OwnedFd) -> Self {
+        Self { dir: HostDir::new(root) }
+    }
+
+    /// The tree below the directory with the name `path`.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
+        Ok(Self::new(std::fs::File::open(path)?.into()))
+    }
+}
+
+fn time(time: Option<SetTime>) -> Option<Timestamp> {
+    time.map(SetTime::resolve)
+}
+
+impl Lower for DirectoryLower {
+    fn stat(&self, path: &[u8]) -> Result<Stat> {
+        self.dir.stat(path)
+    }
+
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        self.dir.open(path, flags, 0)
+    }
+
+    fn readdir(&self, path: &[u8]) -> Result<Vec<DirEntry>> {
+        self.dir.list(path)
+    }
+
+    fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
+        self.dir.readlink(path)
+    }
+
+    fn xattr(&self, path: &[u8], name: &[u8]) -> Result<Vec<u8>> {
+        self.dir.xattr(path, name)?.ok_or(Errno::ENODATA)
+    }
+
+    fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+        self.dir.xattr_names(path)
+    }
+
+    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OwnedFd> {
+        self.dir.open(path, flags, permissions)
+    }
+
+    fn try_mkdir(&self, path: &[u8], permissions: u32) -> Result<()> {
+        self.dir.mkdir(path, permissions)
+    }
+
+    fn try_mknod(
+        &self,
+        path: &[u8],
+        kind: FileKind,
+        number: DevNum,
+        permissions: u32,
+    ) -> Result<()> {
+        match kind {
+            FileKind::Regular => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+                self.dir.open(path, flags, permissions).map(|_| ())
+            }
+            FileKind::Fifo | FileKind::Socket => self.dir.mknod(path, kind, permissions),
+            // A plain user can't; and a test that runs as root must not get what a user would not.
+            _ => {
+                let _ = number;
+                Err(Errno::EPERM)
+            }
+        }
+    }
+
+    fn try_symlink(&self, path: &[u8], target: &[u8]) -> Result<()> {
+        self.dir.symlink(target, path)
+    }
+
+    fn try_link(&self, old: &[u8], path: &[u8]) -> Result<()> {
+        self.dir.link(old, path)
+    }
+
+    fn try_unlink(&self, path: &[u8]) -> Result<()> {
+        self.dir.unlink(path)
+    }
+
+    fn try_rmdir(&self, path: &[u8]) -> Result<()> {
+        self.dir.rmdir(path)
+    }
+
+    fn try_rename(&self, from: &[u8], to: &[u8], flags: RenameFlags) -> Result<()> {
+        let how = if flags.is_empty() {
+            Move::Replace
+        } else if flags == RenameFlags::NOREPLACE {
+            Move::NoReplace
+        } else if flags == RenameFlags::EXCHANGE {
+            Move::Exchange
+        } else {
+            return Err(Errno::EINVAL);
+        };
+        self.dir.rename(from, to, how)
+    }
+
+    fn try_chmod(&self, path: &[u8], permissions: u32) -> Result<()> {
+        self.dir.chmod(path, permissions)
+    }
+
+    fn try_chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.dir.chown(path, uid, gid)
+    }
+
+    fn try_set_times(
+        &self,
+        path: &[u8],
+        atime: Option<SetTime>,
+        mtime: Option<SetTime>,
+    ) -> Result<()> {
+        self.dir.set_times(path, time(atime), time(mtime))
+    }
+
+    fn try_truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
+        self.dir.truncate(path, size_bytes)
+    }
+
+    fn try_set_xattr(
+        &self,
+        path: &[u8],
+        name: &[u8],
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<()> {
+        if !flags.is_empty() {
+            let exists = self.dir.xattr(path, name)?.is_some();
+            if exists && flags.contains(XattrFlags::CREATE) {
+                return Err(Errno::EEXIST);
+            }
+            if !exists && flags.contains(XattrFlags::REPLACE) {
+                return Err(Errno::ENODATA);
+            }
+        }
+        self.dir.set_xattr(path, name, value)
+    }
+
+    fn try_remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
+        self.dir.remove_xattr(path, name)
+    }
+}

@@ -1,0 +1,240 @@
+//! Opening: the descriptor is the host's own, of the lower file or of the store's.
+
+use crate::lower::is_refusal;
+use crate::overlay::{Actor, Overlay, Resolved, Seen, Source};
+use abi::fs::{Caller, FileKind};
+use abi::{Errno, Result};
+use cow_store::path::canonical;
+use cow_store::{New, OFlags, Store};
+use std::os::fd::OwnedFd;
+
+impl Overlay {
+    /// Opens `path` with `flags` of open(2), `O_CREAT`, `O_EXCL`, `O_TRUNC`, `O_PATH` and `O_TMPFILE` among
+    /// them. The result is a descriptor of the host, to be handed to the caller as it is. `permissions` has
+    /// the umask applied; `caller` owns what is made, where owners are virtual.
+    ///
+    /// The descriptor of a merged directory shows the store's names only: the names of the view are
+    /// [`readdir`](Self::readdir)'s.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOTDIR` if a file is on the way, or with `O_DIRECTORY` at the end.
+    /// - `EEXIST` with `O_CREAT` and `O_EXCL` if it exists.
+    /// - `ENOENT` if it does not exist and is not to be made; if its directory does not exist.
+    /// - `EISDIR` for writing or making a directory.
+    /// - `ELOOP` for a symbolic link without `O_PATH`.
+    /// - `ENXIO` for a virtual device: its number is in [`stat`](Self::stat).
+    /// - `EROFS` for writing to the source of a merge or to a store that stopped.
+    /// - what the host answers: `EACCES`, `ETXTBSY`, `ENOSPC`.
+    pub fn open(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<OwnedFd> {
+        let path = canonical(path)?;
+        if flags.contains(OFlags::PATH) {
+            return self.open_read(path, flags);
+        }
+        if flags.contains(OFlags::TMPFILE) {
+            return self.tmpfile(path, flags, permissions, caller);
+        }
+        let creates = flags.contains(OFlags::CREATE);
+        let writes = !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty();
+        if !creates && !writes {
+            return self.open_read(path, flags);
+        }
+        match self.look(path)? {
+            Some(_) if creates && flags.contains(OFlags::EXCL) => Err(Errno::EEXIST),
+            Some(seen) if seen.stat.is_directory() => Err(Errno::EISDIR),
+            Some(seen) if seen.stat.kind() == FileKind::Symlink => Err(Errno::ELOOP),
+            Some(_) if flags.contains(OFlags::DIRECTORY) => Err(Errno::ENOTDIR),
+            Some(seen) if writes => self.open_write(path, &seen, flags),
+            Some(_) => self.open_read(path, flags - (OFlags::CREATE | OFlags::EXCL)),
+            None if creates && flags.contains(OFlags::DIRECTORY) => Err(Errno::EINVAL),
+            None if creates => self.create(path, flags, permissions, caller),
+            None => Err(Errno::ENOENT),
+        }
+    }
+
+    fn open_read(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        match (self.resolve(path)?, self.source()) {
+            (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.open(path, flags),
+            (Resolved::Upper(entry), Source::Store(store)) => {
+                let is_device =
+                    matches!(entry.kind(), FileKind::CharDevice | FileKind::BlockDevice);
+                if is_device && !flags.contains(OFlags::PATH) {
+                    return Err(Errno::ENXIO);
+                }
+                Ok(store.open_upper(path, flags)?)
+            }
+            (Resolved::Merged, _) if path.is_empty() => self.lower().open(path, flags),
+            (Resolved::Merged, Source::Store(store)) => Ok(store.open_upper(path, flags)?),
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.open_group(&group, flags)?),
+            _ => self.lower().open(path, flags),
+        }
+    }
+
+    fn open_write(&self, path: &[u8], seen: &Seen, flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_open(path, flags, 0),
+            Actor::Store(store) => store,
+        };
+        if seen.stat.kind() != FileKind::Regular {
+            // Writing to a FIFO, socket or device changes no file.
+            return self.open_read(path, flags - OFlags::TRUNC);
+        }
+        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
+            match self.lower().try_open(path, flags, 0) {
+                Err(e) if is_refusal(e) => {}
+                other => return other,
+            }
+        }
+        self.copy_up(store, path, seen, !flags.contains(OFlags::TRUNC))?;
+        Ok(store.open_upper(path, flags)?)
+    }
+
+    /// Makes a regular file that was not there.
+    fn create(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<OwnedFd> {
+        let _change = self.lock();
+        let parent = self.find_parent(path)?;
+        let flags = flags | OFlags::CREATE | OFlags::EXCL;
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_open(path, flags, permissions),
+            Actor::Store(store) => store,
+        };
+        let new = self.new_file(&parent, permissions, caller, false);
+        if self.tries_lower(store, path) {
+            match self.lower().try_open(path, flags, permissions) {
+                Ok(fd) => {
+                    self.own(store, path, &new)?;
+                    return Ok(fd);
+                }
+                Err(e) if is_refusal(e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.copy_up_parents(store, path)?;
+        Ok(store.create(path, &new, flags)?)
+    }
+
+    /// Opens a file without a name in the directory `path`.
+    fn tmpfile(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<OwnedFd> {
+        let seen = self.find(path)?;
+        if !seen.stat.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        if (flags & OFlags::RWMODE).is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        match self.actor(path)? {
+            Actor::Real(tree) => tree.try_open(path, flags, permissions),
+            Actor::Store(store) => {
+                if self.is_mincow() && seen.at == Resolved::Lower {
+                    match self.lower().try_open(path, flags, permissions) {
+                        Err(e) if is_refusal(e) => {}
+                        other => return other,
+                    }
+                }
+                Ok(store.tmpfile(&self.new_file(&seen, permissions, caller, false), flags)?)
+            }
+        }
+    }
+
+    /// Names at `path` a file without a name that [`open`](Self::open) gave.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT`, `ENOTDIR` if its directory is not there; `EEXIST` if it exists.
+    /// - `EXDEV` if the file is not the store's: the host can name it, if its directory is the host's.
+    pub fn link_tmpfile(&self, fd: &OwnedFd, path: &[u8]) -> Result<()> {
+        let path = canonical(path)?;
+        let _change = self.lock();
+        self.find_parent(path)?;
+        if self.look(path)?.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        match self.actor(path)? {
+            Actor::Real(_) => Err(Errno::EXDEV),
+            Actor::Store(store) => {
+                self.copy_up_parents(store, path)?;
+                Ok(store.link_tmpfile(fd, path)?)
+            }
+        }
+    }
+
+    /// What a file made by `caller` in the directory `parent` looks like.
+    pub(crate) fn new_file(
+        &self,
+        parent: &Seen,
+        permissions: u32,
+        caller: Caller,
+        is_directory: bool,
+    ) -> New {
+        let mut new = New { permissions, owner: None };
+        if self.options().vstat {
+            let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
+            let gid = if inherits { parent.stat.gid } else { caller.gid };
+            new.owner = Some((caller.uid, gid));
+            if inherits && is_directory {
+                new.permissions |= libc_bits::S_ISGID;
+            }
+        }
+        new
+    }
+
+    /// Whether mincow asks the lower tree before it makes `path`: the store knows nothing of the name, and
+    /// the lower directory shows.
+    pub(crate) fn tries_lower(&self, store: &Store, path: &[u8]) -> bool {
+        self.is_mincow()
+            && self.lower_shows(store, path)
+            && matches!(store.lookup(path), Ok(cow_store::State::Absent))
+    }
+
+    /// A file was made for real: where owners are virtual and the host's is another, the store notes it.
+    pub(crate) fn own(&self, store: &Store, path: &[u8], new: &New) -> Result<()> {
+        let Some((uid, gid)) = new.owner else { return Ok(()) };
+        let stat = self.lower().stat(path)?;
+        let permissions = match stat.kind() {
+            FileKind::Symlink => 0o777,
+            _ => new.permissions,
+        };
+        if (stat.uid, stat.gid, stat.permissions()) == (uid, gid, permissions) {
+            return Ok(());
+        }
+        let change =
+            cow_store::Change { permissions: Some(permissions), uid: Some(uid), gid: Some(gid) };
+        if stat.is_directory() {
+            let seen = Seen { at: Resolved::Lower, stat };
+            self.copy_up(store, path, &seen, true)?;
+            return Ok(store.set_stat(path, &change)?);
+        }
+        Ok(store.shadow(path, &stat, &change)?)
+    }
+}
+
+/// Bits of `st_mode`, from stat(2).
+pub(crate) mod libc_bits {
+    /// `S_ISUID`
+    pub(crate) const S_ISUID: u32 = 0o4000;
+    /// `S_ISGID`
+    pub(crate) const S_ISGID: u32 = 0o2000;
+    /// `S_IXGRP`
+    pub(crate) const S_IXGRP: u32 = 0o010;
+}

@@ -1,0 +1,324 @@
+//! The overlay: which of the trees a name is found in, and its attributes.
+
+use crate::lower::Lower;
+use crate::options::{Mode, MountOptions};
+use abi::module::MountError;
+use abi::{Errno, Result};
+use cow_store::path::{canonical, split};
+use cow_store::{Entry, Override, Stat, State, Store};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What is laid over the lower tree.
+pub enum Source {
+    /// A copy-on-write store, for cow and mincow.
+    Store(Store),
+    /// A plain tree, for move and merge.
+    Tree(Box<dyn Lower>),
+}
+
+/// Where a name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// In the lower tree, if anywhere: hand out the host's own. Whether it exists was not asked.
+    Lower,
+    /// In the plain source tree of move and merge.
+    Source,
+    /// In the store.
+    Upper(Entry),
+    /// A directory of which names are in both.
+    Merged,
+    /// A lower name of a file that was copied up under another of its names; the path of the file in the
+    /// store, for [`Store::open_group`].
+    Linked(Vec<u8>),
+    /// The lower file with other attributes.
+    Shadow(Override),
+}
+
+/// A name that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Resolved,
+    pub(crate) stat: Stat,
+}
+
+/// Who acts on a change.
+pub(crate) enum Actor<'a> {
+    /// A tree is changed for real.
+    Real(&'a dyn Lower),
+    /// The store, after the lower tree if the mode is mincow.
+    Store(&'a Store),
+}
+
+/// File trees laid over one another by the rules of one mount. Analogous to `struct ovl_fs`.
+///
+/// Every path is canonical and relative to the mount point; links were followed by the name walk. Rights
+/// are checked by the caller ([`access`](Self::access) tells them from the virtual attributes).
+pub struct Overlay {
+    lower: Box<dyn Lower>,
+    source: Source,
+    options: MountOptions,
+    /// Held by each change from the look at what is there to the end.
+    change: Mutex<()>,
+}
+
+impl Overlay {
+    /// Lays `source` over `lower`.
+    ///
+    /// # Errors
+    /// - `EINVAL` if the kind of source does not fit the mode.
+    pub fn new(
+        source: Source,
+        lower: Box<dyn Lower>,
+        options: MountOptions,
+    ) -> core::result::Result<Self, MountError> {
+        let fits = match source {
+            Source::Store(_) => matches!(options.mode, Mode::Cow | Mode::Mincow),
+            Source::Tree(_) => matches!(options.mode, Mode::Move | Mode::Merge),
+        };
+        if !fits {
+            let text = format!("mode {:?} does not go with this kind of source", options.mode);
+            return Err(MountError::new(Errno::EINVAL, text));
+        }
+        Ok(Self { lower, source, options, change: Mutex::new(()) })
+    }
+
+    /// The options of the mount.
+    #[must_use]
+    pub const fn options(&self) -> &MountOptions {
+        &self.options
+    }
+
+    /// The store, of cow and mincow.
+    #[must_use]
+    pub const fn store(&self) -> Option<&Store> {
+        match &self.source {
+            Source::Store(store) => Some(store),
+            Source::Tree(_) => None,
+        }
+    }
+
+    /// The lower tree.
+    pub(crate) fn lower(&self) -> &dyn Lower {
+        &*self.lower
+    }
+
+    pub(crate) const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) const fn is_mincow(&self) -> bool {
+        matches!(self.options.mode, Mode::Mincow)
+    }
+
+    /// Where `path` is. For cow and mincow no system call is made, unless files with several lower names
+    /// were copied up; then a name that the store does not know costs one `stat` of the lower tree.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
+    /// - `ENOENT` if the name was removed or cannot exist; `ENOTDIR` if a file is on the way.
+    pub fn resolve(&self, path: &[u8]) -> Result<Resolved> {
+        let path = canonical(path)?;
+        if self.options.is_excepted(path) {
+            return Ok(Resolved::Lower);
+        }
+        match &self.source {
+            Source::Tree(_) if self.options.mode == Mode::Move => Ok(Resolved::Source),
+            Source::Tree(tree) => self.resolve_merge(&**tree, path),
+            Source::Store(store) => match store.lookup(path)? {
+                State::Absent if store.has_groups() => self.resolve_linked(store, path),
+                State::Absent => Ok(Resolved::Lower),
+                State::Shadow(attributes) => Ok(Resolved::Shadow(attributes)),
+                State::Entry(e) if e.is_directory() && e.lower_visible => Ok(Resolved::Merged),
+                State::Entry(e) => Ok(Resolved::Upper(e)),
+                State::Whiteout => Err(Errno::ENOENT),
+                State::Hidden => Err(Self::hidden_because(store, path)),
+            },
+        }
+    }
+
+    fn resolve_merge(&self, tree: &dyn Lower, path: &[u8]) -> Result<Resolved> {
+        match tree.stat(path) {
+            Ok(stat) if stat.is_directory() => {
+                let both = self.lower.stat(path).is_ok_and(|s| s.is_directory());
+                Ok(if both { Resolved::Merged } else { Resolved::Source })
+            }
+            Ok(_) => Ok(Resolved::Source),
+            Err(Errno::ENOENT) => Ok(Resolved::Lower),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn resolve_linked(&self, store: &Store, path: &[u8]) -> Result<Resolved> {
+        let group = self.lower.stat(path).ok().and_then(|stat| store.group_of(&stat));
+        Ok(group.map_or(Resolved::Lower, Resolved::Linked))
+    }
+
+    /// The number for a name that an ancestor hides.
+    fn hidden_because(store: &Store, path: &[u8]) -> Errno {
+        let mut at = path;
+        while let Some((parent, _)) = split(at) {
+            match store.lookup(parent) {
+                Ok(State::Entry(e)) if e.is_directory() => return Errno::ENOENT,
+                Ok(State::Entry(_)) => return Errno::ENOTDIR,
+                _ => at = parent,
+            }
+        }
+        Errno::ENOENT
+    }
+
+    /// The attributes of `path` in the view, with virtual owner, mode, device and link count, and an inode
+    /// number that copy-up does not change.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - those of [`resolve`](Self::resolve).
+    /// - those of stat(2) on the tree in which it is.
+    pub fn stat(&self, path: &[u8]) -> Result<Stat> {
+        let path = canonical(path)?;
+        let at = self.resolve(path)?;
+        let mut stat = self.stat_at(path, &at)?;
+        if self.options.wok {
+            stat.mode |= 0o222;
+        }
+        Ok(stat)
+    }
+
+    fn stat_at(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
+        let vstat = self.options.vstat;
+        match (at, &self.source) {
+            (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.stat(path),
+            (Resolved::Lower, _) | (_, Source::Tree(_)) => self.lower.stat(path),
+            (Resolved::Shadow(attributes), _) => {
+                let mut stat = self.lower.stat(path)?;
+                attributes.apply(&mut stat, vstat);
+                Ok(stat)
+            }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
+            (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
+            (_, Source::Store(store)) => Ok(store.stat(path, vstat)?),
+        }
+    }
+
+    /// The root of the store is a directory of its owner's: until someone changes it in the view, the lower
+    /// root speaks.
+    fn stat_root(&self, store: &Store) -> Result<Stat> {
+        let mut stat = self.lower.stat(b"")?;
+        if let State::Entry(Entry { attributes: Some(attributes), .. }) = store.lookup(b"")? {
+            attributes.apply(&mut stat, self.options.vstat);
+        }
+        Ok(stat)
+    }
+
+    /// The attributes in the view of an open file of the store, from what the host's fstat(2) says: for
+    /// descriptors that the monitor handed out.
+    ///
+    /// # Errors
+    /// - `EBADF` if there is no store; those of fstat(2).
+    pub fn stat_fd(&self, fd: &std::os::fd::OwnedFd) -> Result<Stat> {
+        let store = self.store().ok_or(Errno::EBADF)?;
+        Ok(store.stat_fd(fd, self.options.vstat)?)
+    }
+
+    /// The target of the symbolic link at `path`.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - those of [`resolve`](Self::resolve); `ENOENT` if it does not exist.
+    /// - `EINVAL` if it is no link.
+    pub fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
+        let path = canonical(path)?;
+        match (self.resolve(path)?, &self.source) {
+            (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.readlink(path),
+            (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) => {
+                Ok(store.readlink(path)?)
+            }
+            _ => self.lower.readlink(path),
+        }
+    }
+
+    /// What is at `path`; `None` if nothing.
+    ///
+    /// # Errors
+    /// - `ENOTDIR` if a file is on the way, and what the trees answer.
+    pub(crate) fn look(&self, path: &[u8]) -> Result<Option<Seen>> {
+        let at = match self.resolve(path) {
+            Ok(at) => at,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match self.stat_at(path, &at) {
+            Ok(stat) => Ok(Some(Seen { at, stat })),
+            Err(Errno::ENOENT) => Ok(None),
+            // The store has made a directory of a lower file's name.
+            Err(Errno::ENOTDIR) if self.parent_is_upper(path) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn parent_is_upper(&self, path: &[u8]) -> bool {
+        split(path).is_some_and(|(parent, _)| {
+            matches!(self.resolve(parent), Ok(Resolved::Upper(_) | Resolved::Merged))
+        })
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    /// - `ENOENT` if nothing; those of [`look`](Self::look).
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Seen> {
+        self.look(path)?.ok_or(Errno::ENOENT)
+    }
+
+    /// The parent of a name that is to be made or removed.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EEXIST` for the root, which has none.
+    /// - `ENOENT` if there is none; `ENOTDIR` if it is no directory.
+    pub(crate) fn find_parent(&self, path: &[u8]) -> Result<Seen> {
+        let (parent, _) = split(path).ok_or(Errno::EEXIST)?;
+        let seen = self.find(parent)?;
+        if seen.stat.is_directory() { Ok(seen) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// Who changes `path`.
+    ///
+    /// # Errors
+    /// - `EROFS` if it comes from the source of a merge.
+    pub(crate) fn actor(&self, path: &[u8]) -> Result<Actor<'_>> {
+        if self.options.is_excepted(path) {
+            return Ok(Actor::Real(&*self.lower));
+        }
+        match &self.source {
+            Source::Store(store) => Ok(Actor::Store(store)),
+            Source::Tree(tree) if self.options.mode == Mode::Move => Ok(Actor::Real(&**tree)),
+            Source::Tree(tree) => {
+                let in_source = tree.stat(path).is_ok()
+                    || split(path).is_some_and(|(parent, _)| {
+                        tree.stat(parent).is_ok() && self.lower.stat(parent).is_err()
+                    });
+                if in_source { Err(Errno::EROFS) } else { Ok(Actor::Real(&*self.lower)) }
+            }
+        }
+    }
+
+    /// Whether the lower tree shows at the name `path`, apart from what the store has at the name itself.
+    pub(crate) fn lower_shows(&self, store: &Store, path: &[u8]) -> bool {
+        let Some((parent, _)) = split(path) else { return true };
+        match store.lookup(parent) {
+            Ok(State::Absent) => true,
+            Ok(State::Entry(e)) => e.is_directory() && e.lower_visible,
+            _ => false,
+        }
+    }
+
+    /// The lower file that the name `path` would show if the store had nothing at it.
+    pub(crate) fn lower_file(&self, store: &Store, path: &[u8]) -> Option<Stat> {
+        if self.lower_shows(store, path) { self.lower.stat(path).ok() } else { None }
+    }
+}
