@@ -54,6 +54,7 @@ fn modules() -> Vec<Arc<dyn abi::module::Module>> {
             Arc::new(umfuse::Umfuse::new(drivers())),
             Arc::new(umdev::Umdev::new()),
             Arc::new(ummisc::Ummisc),
+            Arc::new(umbinfmt::Umbinfmt),
         ];
     all.extend(monitor::builtin::modules());
     all

@@ -41,7 +41,17 @@ pub enum Pointer {
 /// It runs on the tracer thread, so it must not wait for anything.
 pub type AfterCall = Box<dyn FnOnce(&dyn Tracee, [u64; 6], i64) -> i64 + Send>;
 
+/// What a new program finds besides what the kernel gives it: the marks of binfmt_misc in its auxiliary vector.
+#[derive(Debug)]
+pub struct AtExec {
+    /// Opened in the new program, which finds its number as `AT_EXECFD`.
+    pub program: Option<OwnedFd>,
+    /// `AT_FLAGS_PRESERVE_ARGV0` is set in `AT_FLAGS`.
+    pub keeps_argv0: bool,
+}
+
 /// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
+#[derive(Default)]
 pub struct Rewrite {
     /// The number to run.
     pub number: u32,
@@ -53,6 +63,8 @@ pub struct Rewrite {
     pub on_error: Option<abi::Errno>,
     /// Descriptors of ours that the call names under /proc: they stay open until the call is over.
     pub keep: Vec<OwnedFd>,
+    /// For execve: what the new program finds.
+    pub at_exec: Option<AtExec>,
     /// What is to be done with its result.
     pub after: Option<AfterCall>,
 }

@@ -27,6 +27,7 @@ pub mod descriptor;
 mod engine;
 pub mod front;
 mod inject;
+mod newborn;
 pub mod launch;
 mod notify;
 mod pool;
@@ -38,7 +39,7 @@ mod tracee;
 mod tracer;
 mod vdso;
 
-pub use answer::{AfterCall, Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
+pub use answer::{AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
 pub use engine::{BackEnd, Engine};
 pub use process::Process;
 pub use tracee::Tracee;

@@ -1,6 +1,6 @@
 //! Calls that run in place of the tracee's own: their arguments, and what follows their result.
 
-use crate::answer::{AfterCall, Answer, Arg, Pointer, Rewrite};
+use crate::answer::{AfterCall, Answer, Arg, AtExec, Pointer, Rewrite};
 use crate::inject::put_bytes;
 use crate::sys::memory;
 use crate::sys::ptrace::{self, Regs};
@@ -22,6 +22,7 @@ pub(crate) struct Rewriting {
     args: [u64; 6],
     stack: Option<(u64, Vec<u8>)>,
     pub(crate) comm: Option<Vec<u8>>,
+    pub(crate) at_exec: Option<AtExec>,
     on_error: Option<Errno>,
     after: Option<AfterCall>,
     /// The tracee opens it by name: it lives until the call is over.
@@ -69,6 +70,7 @@ impl Tracer {
                 args,
                 stack,
                 comm: rewrite.comm,
+                at_exec: rewrite.at_exec,
                 on_error: rewrite.on_error,
                 after: rewrite.after,
                 _keep: rewrite.keep,
@@ -126,10 +128,8 @@ pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
             Arg::Value(flags as u64),
             Arg::Value(0),
         ],
-        comm: None,
-        on_error: None,
         keep: vec![file],
-        after: None,
+        ..Rewrite::default()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
-use crate::inject::{self, Injection, Outcome, put_bytes};
+use crate::inject::{self, Outcome};
 use crate::notify::{self, Listener};
+use crate::newborn::Newborn;
 use crate::process::Process;
 use crate::rewrite::{Rewriting, reopen};
 use crate::sys::ptrace::{self, Regs};
@@ -32,8 +33,8 @@ pub(crate) enum Phase {
     Rewriting(Box<Rewriting>),
     /// On its way out of a call, to be given filters there.
     Installing,
-    /// execve succeeded; its name is set when the call returns.
-    Naming(Vec<u8>),
+    /// execve succeeded; what the kernel does not know of the new program is put into it when the call returns.
+    Naming(Box<Newborn>),
 }
 
 pub(crate) struct Task {
@@ -159,7 +160,7 @@ impl Tracer {
         }
     }
 
-    fn on_exit(&mut self, tid: Tid, status: i32) {
+    pub(crate) fn on_exit(&mut self, tid: Tid, status: i32) {
         self.early.remove(&tid);
         if self.tasks.contains_key(&tid) || self.engine.process(tid).is_some() {
             self.forget(tid);
@@ -254,9 +255,10 @@ impl Tracer {
         self.engine.set_bypass(tid, false);
         self.engine.dispatcher().task_exec(tid.0, former);
         if let Phase::Rewriting(rewriting) = phase
-            && let Some(comm) = rewriting.comm
+            && (rewriting.comm.is_some() || rewriting.at_exec.is_some())
         {
-            self.set_phase(tid, Phase::Naming(comm));
+            let newborn = Newborn { comm: rewriting.comm, at_exec: rewriting.at_exec };
+            self.set_phase(tid, Phase::Naming(Box::new(newborn)));
             return ptrace::syscall(tid, 0);
         }
         ptrace::cont(tid, 0)
@@ -296,7 +298,7 @@ impl Tracer {
             }
             Phase::Rewriting(rewriting) => self.end_rewrite(tid, *rewriting),
             Phase::Installing => self.install_then_go_on(tid, 0),
-            Phase::Naming(comm) => self.set_comm(tid, &comm),
+            Phase::Naming(newborn) => self.finish_newborn(tid, *newborn),
             other => {
                 task.phase = other;
                 ptrace::cont(tid, 0)
@@ -424,29 +426,6 @@ impl Tracer {
             }
             // The answer itself was sent; only filters were left.
             _ => self.install_then_go_on(tid, 0),
-        }
-    }
-
-    fn set_comm(&mut self, tid: Tid, comm: &[u8]) -> io::Result<()> {
-        let mut injection = Injection::begin(tid)?;
-        let mut name = [0_u8; 16];
-        for (to, from) in name.iter_mut().take(15).zip(comm) {
-            *to = *from;
-        }
-        let rsp = ptrace::get_regs(tid)?.rsp;
-        let addr = (rsp - 256) & !15;
-        put_bytes(tid, addr, &name)?;
-        let args = [libc::PR_SET_NAME as u64, addr, 0, 0, 0, 0];
-        match injection.call(libc::SYS_prctl, args)? {
-            Outcome::Done(_) => {
-                put_bytes(tid, addr, &[0; 16])?;
-                let signals = injection.end()?;
-                self.install_then_go_on(tid, signals.first().copied().unwrap_or(0))
-            }
-            Outcome::Died(status) => {
-                self.on_exit(tid, status);
-                Ok(())
-            }
         }
     }
 

@@ -33,9 +33,7 @@ fn rewrite(instead: CallInstead) -> Rewrite {
     Rewrite {
         number: instead.number,
         args: args.collect(),
-        comm: None,
-        on_error: None,
-        keep: Vec::new(),
         after,
+        ..Rewrite::default()
     }
 }
