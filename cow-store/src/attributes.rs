@@ -7,7 +7,7 @@ use crate::stat::Stat;
 use crate::store::{SHADOW_KEY, STAT_KEY, Store, Writer};
 use crate::tree::{Entry, State};
 use abi::Errno;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 
 /// What [`Store::set_stat`] changes; `None` leaves a field alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,11 +78,12 @@ impl Store {
         if self.carries_xattrs(entry.real) {
             return self
                 .dir()
-                .set_xattr(path, OVERRIDE_XATTR, &text)
+                .set_xattr(path, OVERRIDE_XATTR, &text, XattrFlags::empty())
                 .map_err(self.host("setxattr", path));
         }
-        let step = Step::Set { path: path.to_vec(), key: STAT_KEY.to_vec(), value: text };
-        self.transact(writer, vec![step])
+        let set = |path| Step::Set { path, key: STAT_KEY.to_vec(), value: text.clone() };
+        let steps = self.names_of(path, entry).into_iter().map(set).collect();
+        self.transact(writer, steps)
     }
 
     /// Gives the lower file at `path`, whose attributes are `lower`, other attributes without a copy of its

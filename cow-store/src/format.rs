@@ -4,7 +4,7 @@ use crate::Error;
 use crate::dir::Dir;
 use crate::path::PRIVATE_DIR;
 use abi::Errno;
-use abi::fs::FileKind;
+use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
 
 /// The file that names version and forms.
@@ -102,7 +102,7 @@ impl Form {
         let probe = b".viewos/tmp/probe";
         let fresh = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
         let fd = dir.open(probe, fresh, 0o600).map_err(host("open", probe))?;
-        let can_xattr = dir.set_xattr(probe, PROBE_XATTR, b"1").is_ok();
+        let can_xattr = dir.set_xattr(probe, PROBE_XATTR, b"1", XattrFlags::empty()).is_ok();
         dir.unlink(probe).map_err(host("unlink", probe))?;
         drop(fd);
         let can_device = dir.mknod(probe, FileKind::CharDevice, 0).is_ok();

@@ -104,6 +104,11 @@ impl Facts {
         &self.groups
     }
 
+    /// Whether `path` is that of a group below `links`.
+    pub(crate) fn is_group(&self, path: &[u8], links: &[u8]) -> bool {
+        crate::path::strip(path, links).is_some_and(|id| self.groups.contains_key(id))
+    }
+
     /// Whether nothing is recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.groups.is_empty()
@@ -255,6 +260,16 @@ impl Step {
     /// Whether the step is done on the tree and not only in the sum.
     pub(crate) const fn is_file_step(&self) -> bool {
         matches!(self, Self::Rename { .. } | Self::Exchange { .. } | Self::Unlink { .. })
+    }
+
+    /// The same metadata for another path, if it is metadata of a path.
+    pub(crate) fn for_path(&self, path: &[u8]) -> Option<Self> {
+        match self {
+            Self::Set { key, value, .. } => {
+                Some(Self::Set { path: path.to_vec(), key: key.clone(), value: value.clone() })
+            }
+            _ => None,
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>) {

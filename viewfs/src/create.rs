@@ -51,6 +51,8 @@ impl Overlay {
     /// - `EEXIST` if it exists.
     /// - `EROFS` where nothing can be made; what the host answers: `ENOSPC`.
     pub fn mkdir(&self, path: &[u8], permissions: u32, caller: Caller) -> Result<()> {
+        // As the kernel's vfs_mkdir: set-id bits are not taken, only inherited.
+        let permissions = permissions & 0o1777;
         self.make(
             path,
             permissions,

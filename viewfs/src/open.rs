@@ -188,13 +188,13 @@ impl Overlay {
         is_directory: bool,
     ) -> New {
         let mut new = New { permissions, owner: None };
+        let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
+        if inherits && is_directory {
+            new.permissions |= libc_bits::S_ISGID;
+        }
         if self.options().vstat {
-            let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
             let gid = if inherits { parent.stat.gid } else { caller.gid };
             new.owner = Some((caller.uid, gid));
-            if inherits && is_directory {
-                new.permissions |= libc_bits::S_ISGID;
-            }
         }
         new
     }

@@ -2,7 +2,7 @@
 
 use super::{Dir, DirEntry, Move};
 use crate::stat::Stat;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use rustix::fs::OFlags;
 use std::os::fd::OwnedFd;
@@ -60,9 +60,9 @@ impl<D: Dir> Dir for Faulty<D> {
         self.inner.xattr_names(path)
     }
 
-    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
+    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
         self.spend()?;
-        self.inner.set_xattr(path, name, value)
+        self.inner.set_xattr(path, name, value, flags)
     }
 
     fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {

@@ -143,6 +143,10 @@ impl Volume {
         if let Some(hasher) = self.index_hasher(dir)? {
             return self.add_indexed(dir, hasher, entry);
         }
+        if dir.has(InodeFlags::INDEX) {
+            // The volume has no indexes: what this one says stops being true here.
+            dir.flags.remove(InodeFlags::INDEX);
+        }
         let blocks = self.dir_blocks(dir)?;
         // The last one first: in a directory that grows, that is where there is room.
         for file_block in (0..blocks).rev() {

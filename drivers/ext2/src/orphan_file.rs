@@ -59,7 +59,8 @@ impl Volume {
             return Err(Corrupt::Orphan { ino: file.ino }.into());
         }
         let summed = u32_at(&bytes, tail.saturating_add(4));
-        if self.sb.has_metadata_csum() && summed != sum(file, block, &bytes) {
+        let is_summed = self.sb.has_metadata_csum();
+        if is_summed && summed != sum(file, block, &bytes) {
             return Err(Error::Checksum(Summed::Inode(file.ino)));
         }
         let slots: Vec<usize> =
@@ -72,8 +73,10 @@ impl Volume {
                 volume.store_inode(&orphan)?;
                 let bytes = volume.edit(block, Kind::Plain)?;
                 put_u32(bytes, at, 0);
-                let sum = sum(file, block, bytes);
-                put_u32(bytes, tail.saturating_add(4), sum);
+                if is_summed {
+                    let sum = sum(file, block, bytes);
+                    put_u32(bytes, tail.saturating_add(4), sum);
+                }
                 Ok(())
             })?;
         }

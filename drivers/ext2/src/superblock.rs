@@ -24,6 +24,8 @@ pub(crate) mod field {
     pub(crate) const WTIME: usize = 48;
     pub(crate) const MNT_COUNT: usize = 52;
     pub(crate) const STATE: usize = 58;
+    pub(crate) const REV_LEVEL: usize = 76;
+    pub(crate) const COMPAT: usize = 92;
     pub(crate) const INCOMPAT: usize = 96;
     pub(crate) const RO_COMPAT: usize = 100;
     pub(crate) const LAST_ORPHAN: usize = 232;

@@ -214,7 +214,7 @@ impl Volume {
             && !self.sb.ro_compat.contains(RoCompat::LARGE_FILE)
         {
             let raw = self.edit_super()?;
-            if crate::le::u32_at(raw, 76) == 0 {
+            if crate::le::u32_at(raw, field::REV_LEVEL) == 0 {
                 return Error::answer(Errno::EFBIG);
             }
             let bits = crate::le::u32_at(raw, field::RO_COMPAT) | RoCompat::LARGE_FILE.bits();

@@ -5,11 +5,13 @@
 //! left to the others and copied.
 
 use crate::error::{Error, Result};
+use crate::features::Compat;
 use crate::inode::{Inode, OLD_INODE_BYTES};
 use crate::le::{
     bytes_at_mut, low8, low16, low32, put, put_u8, put_u16, put_u32, round4, u32_at, us, wide,
 };
 use crate::seal::Kind;
+use crate::superblock::field;
 use crate::volume::Volume;
 use crate::xattr::{
     BLOCK_HEAD, ENTRY_HEAD, INDEX_ACL_ACCESS, INDEX_ACL_DEFAULT, INDEX_SYSTEM, MAGIC, in_block,
@@ -210,6 +212,23 @@ impl Volume {
         Ok(())
     }
 
+    /// Turns the feature `ext_attr` on, as `ext4_xattr_update_super_block`.
+    ///
+    /// # Errors
+    /// - `EOPNOTSUPP` on revision 0, which has no features.
+    fn use_xattrs(&mut self) -> Result<()> {
+        if self.sb.compat.contains(Compat::EXT_ATTR) {
+            return Ok(());
+        }
+        let raw = self.edit_super()?;
+        if u32_at(raw, field::REV_LEVEL) == 0 {
+            return Error::answer(Errno::EOPNOTSUPP);
+        }
+        let bits = u32_at(raw, field::COMPAT) | Compat::EXT_ATTR.bits();
+        put_u32(raw, field::COMPAT, bits);
+        Ok(())
+    }
+
     /// Sets the stored form of an attribute. Part of a change; stores the inode.
     pub(crate) fn set_xattr_raw(
         &mut self,
@@ -218,6 +237,7 @@ impl Volume {
         name: &[u8],
         value: &[u8],
     ) -> Result<()> {
+        self.use_xattrs()?;
         let mut lists = self.xattr_lists(inode)?;
         lists.inode.retain(|a| !a.is(index, name));
         lists.block.retain(|a| !a.is(index, name));

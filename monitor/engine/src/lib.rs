@@ -27,8 +27,8 @@ pub mod descriptor;
 mod engine;
 pub mod front;
 mod inject;
-mod newborn;
 pub mod launch;
+mod newborn;
 mod notify;
 mod pool;
 pub mod probe;
@@ -39,7 +39,9 @@ mod tracee;
 mod tracer;
 mod vdso;
 
-pub use answer::{AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
+pub use answer::{
+    AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart,
+};
 pub use engine::{BackEnd, Engine};
 pub use process::Process;
 pub use tracee::Tracee;

@@ -3,8 +3,8 @@
 use crate::Tid;
 use crate::answer::AtExec;
 use crate::inject::{Injection, Outcome, put_bytes};
-use crate::sys::ptrace;
 use crate::sys::memory;
+use crate::sys::ptrace;
 use crate::tracer::Tracer;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -34,7 +34,9 @@ impl Tracer {
                 *to = *from;
             }
             let args = [libc::PR_SET_NAME as u64, below, 0, 0, 0, 0];
-            if let Outcome::Died(status) = with_bytes(&mut injection, tid, below, &name, libc::SYS_prctl, args)? {
+            if let Outcome::Died(status) =
+                with_bytes(&mut injection, tid, below, &name, libc::SYS_prctl, args)?
+            {
                 self.on_exit(tid, status);
                 return Ok(());
             }
@@ -114,9 +116,9 @@ fn read_block(tid: Tid, rsp: u64) -> io::Result<Vec<u64>> {
         // Up to the end of a page: the next one need not be there.
         let want = 4096 - (at & 4095) as usize;
         let n = memory::read(tid, at, &mut page[..want])?;
-        words.extend(page[..n].chunks_exact(8).map(|w| {
-            u64::from_ne_bytes(w.try_into().unwrap_or_default())
-        }));
+        words.extend(
+            page[..n].chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().unwrap_or_default())),
+        );
         if let Some(end) = auxv_start(&words).and_then(|start| auxv_end(&words, start)) {
             words.truncate(end);
             return Ok(words);

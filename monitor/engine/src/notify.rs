@@ -7,6 +7,7 @@
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
 use crate::process::Process;
+use crate::rewrite::reopen;
 use crate::sys::seccomp;
 use crate::tracee::{HostTracee, Tracee};
 use crate::{TaskStart, Tid};
@@ -204,7 +205,7 @@ pub(crate) fn finish(
     tracee: &HostTracee,
     answer: Answer,
 ) {
-    match answer {
+    match by_name_if_path_only(tracee, answer) {
         Answer::Later(work) => {
             let (engine2, listener2) = (Arc::clone(engine), Arc::clone(listener));
             let tracee = HostTracee { tid: tracee.tid, process: Arc::clone(&tracee.process) };
@@ -239,6 +240,24 @@ pub(crate) fn finish(
         }
         direct => reply_now(listener, id, &direct),
     }
+}
+
+/// A descriptor with `O_PATH` is opened by the caller: the kernel hands none over (`seccomp_notify_addfd` takes
+/// it by `fget`, which refuses them with EBADF).
+fn by_name_if_path_only(tracee: &HostTracee, answer: Answer) -> Answer {
+    match answer {
+        Answer::Fd(file, cloexec) if tracee.is_traced() && is_path_only(&file) => {
+            Answer::Rewrite(Box::new(reopen(file, cloexec)))
+        }
+        Answer::Require(groups, inner) => {
+            Answer::Require(groups, Box::new(by_name_if_path_only(tracee, *inner)))
+        }
+        other => other,
+    }
+}
+
+fn is_path_only(file: &OwnedFd) -> bool {
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_GETFL).is_ok_and(|f| f & libc::O_PATH != 0)
 }
 
 fn send_to_tracer(

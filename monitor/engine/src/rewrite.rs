@@ -1,10 +1,10 @@
 //! Calls that run in place of the tracee's own: their arguments, and what follows their result.
 
+use crate::Tid;
 use crate::answer::{AfterCall, Answer, Arg, AtExec, Pointer, Rewrite};
 use crate::inject::put_bytes;
 use crate::sys::memory;
 use crate::sys::ptrace::{self, Regs};
-use crate::Tid;
 use crate::tracee::HostTracee;
 use crate::tracer::{Phase, Tracer};
 use abi::Errno;

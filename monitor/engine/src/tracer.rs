@@ -3,12 +3,12 @@
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
 use crate::inject::{self, Outcome};
-use crate::notify::{self, Listener};
 use crate::newborn::Newborn;
+use crate::notify::{self, Listener};
 use crate::process::Process;
 use crate::rewrite::{Rewriting, reopen};
-use crate::sys::ptrace::{self, Regs};
 use crate::sys::process as sys;
+use crate::sys::ptrace::{self, Regs};
 use crate::tracee::HostTracee;
 use crate::{TaskStart, Tid};
 use abi::{Errno, Result};
@@ -321,7 +321,12 @@ impl Tracer {
     }
 
     /// Carries out an answer for a task in a seccomp stop.
-    pub(crate) fn answer_stop(&mut self, tid: Tid, mut regs: Regs, answer: Answer) -> io::Result<()> {
+    pub(crate) fn answer_stop(
+        &mut self,
+        tid: Tid,
+        mut regs: Regs,
+        answer: Answer,
+    ) -> io::Result<()> {
         self.set_phase(tid, Phase::Running);
         match answer {
             Answer::Native => self.resume_and_install(tid),

@@ -30,10 +30,5 @@ fn rewrite(instead: CallInstead) -> Rewrite {
     let after = instead.after.map(|after| -> engine::AfterCall {
         Box::new(move |tracee, args, result| after(&mut Memory(tracee), args, result))
     });
-    Rewrite {
-        number: instead.number,
-        args: args.collect(),
-        after,
-        ..Rewrite::default()
-    }
+    Rewrite { number: instead.number, args: args.collect(), after, ..Rewrite::default() }
 }

@@ -129,12 +129,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::SocketName
         | H::SocketOption
         | H::Send => Ok(Answer::Native),
-        H::Recv
-        | H::Uname
-        | H::ReadClock
-        | H::SetClock
-        | H::Sleep
-        | H::Timer
-        | H::Timeout => Ok(claimed::answer(ctx)),
+        H::Recv | H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
+            Ok(claimed::answer(ctx))
+        }
     }
 }

@@ -268,9 +268,7 @@ impl Monitor {
         }
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();
-        self.insert_mount(
-            view, service, wish, content, Power::None, flags, shown, born, is_ghost,
-        );
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
         Ok(())
     }
 
@@ -448,6 +446,14 @@ pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service
     let content = Content::Redirect { source: b"/".to_vec(), epoch: born };
     let is_ghost = hostview::lstat(b"/unreal").is_err();
     m.insert_mount(
-        view, service, &wish, content, Power::None, Flags::default(), "rw".into(), born, is_ghost,
+        view,
+        service,
+        &wish,
+        content,
+        Power::None,
+        Flags::default(),
+        "rw".into(),
+        born,
+        is_ghost,
     );
 }

@@ -29,8 +29,8 @@ mod sleeping;
 mod textfs;
 mod time_calls;
 mod timeline;
-mod timers;
 mod timeouts;
+mod timers;
 mod uname;
 
 pub use module::Ummisc;

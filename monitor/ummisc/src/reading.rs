@@ -94,9 +94,11 @@ fn times(call: &TimeCall<'_>) -> Option<CallAnswer> {
     let real = hostclock::now(libc::CLOCK_MONOTONIC)?;
     let ahead = (call.time.now(libc::CLOCK_MONOTONIC)? - real) / TICK;
     let ahead = i64::try_from(ahead).ok()?;
-    Some(call.again().then(move |_, _, result| {
-        if result < 0 { result } else { result.saturating_add(ahead).max(0) }
-    }))
+    Some(call.again().then(
+        move |_, _, result| {
+            if result < 0 { result } else { result.saturating_add(ahead).max(0) }
+        },
+    ))
 }
 
 /// The uptime, which is the first word, follows the boot clock.

@@ -33,7 +33,8 @@ impl TimeCalls {
 
 impl SyscallSet for TimeCalls {
     fn numbers(&self) -> Vec<u32> {
-        let all = [reading::NUMBERS, sleeping::NUMBERS, timers::NUMBERS, timeouts::NUMBERS].concat();
+        let all =
+            [reading::NUMBERS, sleeping::NUMBERS, timers::NUMBERS, timeouts::NUMBERS].concat();
         all.into_iter().filter_map(|n| u32::try_from(n).ok()).collect()
     }
 
@@ -79,7 +80,11 @@ impl TimeCall<'_> {
 
     /// The same call again, to be changed.
     pub(crate) fn again(&self) -> Again {
-        Again(CallInstead { number: number(self.number), args: self.args.map(CallArg::Value), after: None })
+        Again(CallInstead {
+            number: number(self.number),
+            args: self.args.map(CallArg::Value),
+            after: None,
+        })
     }
 }
 

@@ -157,8 +157,7 @@ impl Timeline {
         for (clock, pace) in each(&mut paces) {
             let real = hostclock::now(clock).unwrap_or(0);
             let shown = shown_at(pace, real);
-            *pace =
-                Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
+            *pace = Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
         }
         *self.frequency.lock().unwrap_or_else(PoisonError::into_inner) = frequency;
         Ok(())
@@ -277,8 +276,8 @@ mod tests {
                 assert_eq!(time.show(Setting::Frequency), frequency);
             }
         }
-        let ahead = time.now(libc::CLOCK_REALTIME).unwrap()
-            - hostclock::now(libc::CLOCK_REALTIME).unwrap();
+        let ahead =
+            time.now(libc::CLOCK_REALTIME).unwrap() - hostclock::now(libc::CLOCK_REALTIME).unwrap();
         assert!(ahead >= 3599 * SECOND, "{ahead}");
     }
 

@@ -86,7 +86,11 @@ fn milliseconds(
 /// A duration in memory that nobody writes to.
 fn relative(call: &TimeCall<'_>, memory: &dyn UserMemory, index: usize) -> Option<CallAnswer> {
     let wanted = scaled(call, memory, index, Unit::Nanos)?;
-    Some(call.again().bytes(index, Unit::Nanos.bytes_rounded_up(call.time.real_duration(wanted))).run())
+    Some(
+        call.again()
+            .bytes(index, Unit::Nanos.bytes_rounded_up(call.time.real_duration(wanted)))
+            .run(),
+    )
 }
 
 /// A duration in memory that the kernel replaces by what is left of it.
@@ -99,13 +103,15 @@ fn remaining(
     let wanted = scaled(call, memory, index, unit)?;
     let real = call.time.real_duration(wanted);
     let (time, own_at) = (Arc::clone(call.time), call.arg(index));
-    Some(call.again().bytes(index, unit.bytes_rounded_up(real)).then(move |memory, args, result| {
-        let left = args.get(index).and_then(|&at| unit.read(memory, at));
-        if let Some(left) = left {
-            let _ = unit.write(memory, own_at, time.virtual_duration(left).min(wanted));
-        }
-        result
-    }))
+    Some(call.again().bytes(index, unit.bytes_rounded_up(real)).then(
+        move |memory, args, result| {
+            let left = args.get(index).and_then(|&at| unit.read(memory, at));
+            if let Some(left) = left {
+                let _ = unit.write(memory, own_at, time.virtual_duration(left).min(wanted));
+            }
+            result
+        },
+    ))
 }
 
 /// A duration in memory that is to be changed: not nothing, and not the same in real time.

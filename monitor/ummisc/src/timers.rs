@@ -112,10 +112,7 @@ fn show(call: &TimeCall<'_>, unit: Unit) -> Option<CallAnswer> {
 }
 
 fn real_timer(time: &Timeline, timer: Timer) -> Timer {
-    Timer {
-        interval: time.real_duration(timer.interval),
-        value: time.real_duration(timer.value),
-    }
+    Timer { interval: time.real_duration(timer.interval), value: time.real_duration(timer.value) }
 }
 
 /// Puts what the kernel wrote of a timer into virtual time; both of its parts are durations.

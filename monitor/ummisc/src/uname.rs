@@ -24,7 +24,8 @@ impl Default for Names {
     fn default() -> Self {
         let mut fields: [Vec<u8>; 6] = Default::default();
         if let Ok(u) = nix::sys::utsname::uname() {
-            let host = [u.sysname(), u.nodename(), u.release(), u.version(), u.machine(), u.domainname()];
+            let host =
+                [u.sysname(), u.nodename(), u.release(), u.version(), u.machine(), u.domainname()];
             for (field, name) in fields.iter_mut().zip(host) {
                 *field = name.as_encoded_bytes().to_vec();
             }
@@ -71,11 +72,7 @@ pub(crate) fn files(names: &Arc<Names>) -> Vec<TextFile> {
         .enumerate()
         .map(|(index, field)| {
             let (read, write) = (Arc::clone(names), Arc::clone(names));
-            TextFile::new(
-                field,
-                move || read.get(index),
-                move |text| write.set(index, text),
-            )
+            TextFile::new(field, move || read.get(index), move |text| write.set(index, text))
         })
         .collect()
 }

@@ -145,16 +145,7 @@ impl Lower for DirectoryLower {
         value: &[u8],
         flags: XattrFlags,
     ) -> Result<()> {
-        if !flags.is_empty() {
-            let exists = self.dir.xattr(path, name)?.is_some();
-            if exists && flags.contains(XattrFlags::CREATE) {
-                return Err(Errno::EEXIST);
-            }
-            if !exists && flags.contains(XattrFlags::REPLACE) {
-                return Err(Errno::ENODATA);
-            }
-        }
-        self.dir.set_xattr(path, name, value)
+        self.dir.set_xattr(path, name, value, flags)
     }
 
     fn try_remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {

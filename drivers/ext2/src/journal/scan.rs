@@ -7,7 +7,7 @@ use crate::csum::crc32_be;
 use crate::error::{Corrupt, Error, Result, Summed};
 use crate::journal::overlay::{Copy, Overlay};
 use crate::journal::{Features, JournalSuper, LogMap, MAGIC, block_type, tag_flag};
-use crate::le::{be16_at, be32_at, bytes_at, high16, join, low32, us};
+use crate::le::{be16_at, be32_at, bytes_at, high16, join, low32, u16_at, u32_at, us};
 use crate::volume::Volume;
 use std::collections::HashMap;
 
@@ -17,6 +17,8 @@ pub(crate) struct Recovered {
     /// The id that the next transaction gets.
     pub(crate) next_sequence: u32,
     pub(crate) transactions: u32,
+    /// Whether fast commits follow the last transaction: changes that this driver can't apply.
+    pub(crate) has_fast_commits: bool,
 }
 
 /// A tag of a descriptor block: what the next block of the log is a copy of.
@@ -219,7 +221,8 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
     let mut overlay = Overlay::default();
     if js.start == 0 {
         let next_sequence = js.sequence;
-        return Ok(Recovered { overlay, next_sequence, transactions: 0 });
+        let has_fast_commits = has_fast_commits(volume, &js, map, next_sequence)?;
+        return Ok(Recovered { overlay, next_sequence, transactions: 0, has_fast_commits });
     }
     let end = Scanner::new(volume, js, map).find_end()?;
     // Block and the youngest transaction that revokes it.
@@ -250,5 +253,23 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
         Ok(())
     })?;
     let transactions = low32(u64::from(end.wrapping_sub(js.sequence)));
-    Ok(Recovered { overlay, next_sequence: end, transactions })
+    let has_fast_commits = has_fast_commits(volume, &js, map, end)?;
+    Ok(Recovered { overlay, next_sequence: end, transactions, has_fast_commits })
+}
+
+/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction that would come
+/// next.
+fn has_fast_commits(
+    volume: &Volume,
+    js: &JournalSuper,
+    map: &LogMap,
+    next_sequence: u32,
+) -> Result<bool> {
+    if js.end >= js.blocks {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; volume.sb.block_bytes()];
+    volume.read_block(map.block(js.end)?, &mut bytes)?;
+    let is_head = u16_at(&bytes, 0) == 9 && u16_at(&bytes, 2) == 8;
+    Ok(is_head && u32_at(&bytes, 8) == next_sequence)
 }

@@ -5,6 +5,7 @@
 mod crash;
 mod device;
 mod hostile;
+mod limits;
 mod manifest;
 mod model;
 mod tools;

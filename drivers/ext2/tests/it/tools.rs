@@ -60,6 +60,19 @@ pub(crate) fn repair(path: &Path) -> Option<String> {
     e2fsck(path).map(|message| format!("after the repair: {message}"))
 }
 
+/// Lets the kernel mount the image for writing, so that it replays the log; false, said aloud, where loop mounts
+/// are not possible.
+pub(crate) fn kernel_replay(path: &Path) -> bool {
+    let point = tempfile::tempdir().unwrap();
+    let output = Command::new("mount").args(["-o", "loop"]).arg(path).arg(point.path()).output();
+    if !output.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: no loop mounts here, the kernel was not asked");
+        return false;
+    }
+    assert!(Command::new("umount").arg(point.path()).status().unwrap().success(), "umount");
+    true
+}
+
 /// The manifest of the image as the kernel sees it; `None`, said aloud, where loop mounts are not possible.
 pub(crate) fn kernel_manifest(path: &Path) -> Option<String> {
     let point = tempfile::tempdir().unwrap();

@@ -1,0 +1,7 @@
+//! Overlays through their public interface.
+
+mod fixture;
+mod kernel;
+mod model;
+mod modes;
+mod random;
