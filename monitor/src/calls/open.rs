@@ -108,6 +108,9 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             super::info::may_use_device(ctx, d, wanted.access())?;
             Ok(hand_over(ctx, ctx.m.vfiles.open_device(d, wanted.flags)?, wanted))
         }
+        Place::Proc(_, procfs::Entry::File(table)) if table.is_setting() && wanted.writes() => {
+            Err(Errno::EACCES)
+        }
         Place::Proc(_, procfs::Entry::File(table)) => {
             let walk = ctx.walker();
             let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
