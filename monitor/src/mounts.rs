@@ -181,6 +181,11 @@ impl Snapshot {
         })
     }
 
+    /// Whether any mount does more than show something.
+    pub(crate) fn has_powers(&self) -> bool {
+        !self.powerful.is_empty()
+    }
+
     fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
         self.powerful
             .iter()

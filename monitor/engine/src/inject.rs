@@ -49,7 +49,7 @@ impl Injection {
         let mut entered = false;
         loop {
             ptrace::syscall(self.tid, 0)?;
-            let Some((_, status)) = ptrace::wait(Some(self.tid), false)? else { continue };
+            let status = self.wait()?;
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Ok(Outcome::Died(status));
             }
@@ -64,6 +64,18 @@ impl Injection {
                 self.signals.push(signal);
             } else if event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP {
                 self.signals.push(signal);
+            }
+        }
+    }
+
+    /// Waits for the next stop; a ring of the doorbell is not for us.
+    fn wait(&self) -> io::Result<i32> {
+        loop {
+            match ptrace::wait(Some(self.tid), false) {
+                Ok(Some((_, status))) => return Ok(status),
+                Ok(None) => {}
+                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
+                Err(e) => return Err(e),
             }
         }
     }
@@ -202,18 +214,20 @@ pub(crate) fn install_missing(
         }
     }
     if missing.contains(GroupSet::TIME) {
-        hide_clocks(tid);
+        redirect_clocks(tid, process);
     }
     process.note_installed(missing);
     Ok(Outcome::Done(injection.end()?))
 }
 
-/// The filter that brings Time sees no clock that is read without a system call.
-pub(crate) fn hide_clocks(tid: Tid) {
-    if let Err(error) = vdso::redirect(tid)
-        && error.raw_os_error() != Some(libc::ESRCH)
-    {
-        tracing::warn!(tid = tid.0, %error, "the clocks of this process stay the host's");
+/// The filter that brings Time sees no clock that is read without a system call: the code that reads it is changed.
+pub(crate) fn redirect_clocks(tid: Tid, process: &Process) {
+    match vdso::redirect(tid, process.paces().as_ref()) {
+        Ok(place) => process.set_vdso(place),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(error) => {
+            tracing::warn!(tid = tid.0, %error, "the clocks of this process stay the host's");
+        }
     }
 }
 

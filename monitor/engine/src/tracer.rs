@@ -213,10 +213,7 @@ impl Tracer {
             Some(task) if task.process.tgid() == tgid => {
                 (Arc::clone(&task.process), task.has_exec_event)
             }
-            Some(task) => (
-                Process::new(tgid, task.process.installed(), task.process.required()),
-                task.has_exec_event,
-            ),
+            Some(task) => (task.process.child(tgid), task.has_exec_event),
             None => {
                 let all = GroupSet::BASE | GroupSet::NAMES;
                 (Process::new(tgid, all, all), false)
@@ -231,6 +228,11 @@ impl Tracer {
     fn start(&mut self, tid: Tid) -> io::Result<()> {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.phase = Phase::Running;
+            let process = &task.process;
+            if process.tgid() == tid.0 && process.installed().contains(GroupSet::TIME) {
+                // Its memory was copied while its parent's clocks may have been set.
+                process.set_paces(process.paces());
+            }
         }
         self.install_then_go_on(tid, 0)
     }
@@ -247,7 +249,7 @@ impl Tracer {
         let process = Arc::clone(&task.process);
         process.forget_memory();
         if process.installed().contains(GroupSet::TIME) {
-            inject::hide_clocks(tid);
+            inject::redirect_clocks(tid, &process);
         }
         let phase = core::mem::replace(&mut task.phase, Phase::Running);
         self.engine.insert_process(tid, process);
@@ -316,6 +318,9 @@ impl Tracer {
             args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
         };
         let tracee = HostTracee { tid, process: Arc::clone(&self.tasks[&tid].process) };
+        if tracee.process.vdso().is_original(call.number, regs.rip) {
+            return self.go_on(tid, 0);
+        }
         let answer = self.engine.dispatcher().call(&tracee, call);
         self.answer_stop(tid, regs, answer)
     }

@@ -1,15 +1,24 @@
 //! The vDSO: the kernel's code in every process that reads clocks without a system call, so past every filter.
 //!
 //! Where time is virtual, the entry points are overwritten in the process itself, by way of /proc/PID/mem, which
-//! a tracer may use for pages that are not writable. The page becomes the process' own copy, which fork(2)
-//! inherits and execve(2) drops. The image is the same in all processes, so ours tells where the entries are.
+//! may be used for pages that are not writable. The page becomes the process' own copy, which fork(2) inherits and
+//! execve(2) drops. The image is the same in all processes, so ours tells where the entries are.
+//!
+//! The entries lead to code in the unused end of the image (`code`), which asks the kernel's own code and computes
+//! the view's time from it; where there is no room, or the kernel's code begins with what can't be moved, they
+//! become system calls. A thread that is just about to run the first five bytes of an entry while these are
+//! overwritten would run into the middle of an instruction: the window is two instructions, once a process.
+
+mod code;
 
 use crate::Tid;
 use crate::sys::process as sys;
+use abi::module::Paces;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Larger is no vDSO.
 const IMAGE_BYTES_MAX: usize = 1 << 16;
@@ -43,19 +52,89 @@ struct Patch {
     bytes: Vec<u8>,
 }
 
-/// Makes the clock entries of a stopped task's vDSO plain system calls.
+/// What is to be done with every image of this kernel.
+#[derive(Debug, Default)]
+struct Plan {
+    patches: Vec<Patch>,
+    /// Where the paces are, if the image has room for code that reads clocks.
+    block: Option<u64>,
+}
+
+/// Where the patched image of a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    base: u64,
+    /// The kernel's own code ends here.
+    end: u64,
+}
+
+impl Place {
+    pub(crate) const fn from_words([base, end]: [u64; 2]) -> Self {
+        Self { base, end }
+    }
+
+    pub(crate) const fn to_words(self) -> [u64; 2] {
+        [self.base, self.end]
+    }
+
+    /// Whether a system call that ends at `ip` is of the kernel's own code there, by which it reads a clock where
+    /// the processor can't: our code has asked it for the host's time.
+    pub(crate) fn is_original(self, number: u32, ip: u64) -> bool {
+        (self.base..self.end).contains(&ip)
+            && ENTRIES.iter().any(|(_, entry)| i64::from(number) == *entry)
+    }
+}
+
+fn plan() -> &'static Plan {
+    static PLAN: OnceLock<Plan> = OnceLock::new();
+    PLAN.get_or_init(|| own_image().map(|image| make_plan(&image)).unwrap_or_default())
+}
+
+/// Makes the clock entries of a stopped task's vDSO show these paces; where the image has no room for that, makes
+/// them system calls.
 ///
 /// # Errors
 /// Those of open(2) and write(2) on /proc/PID/mem.
-pub(crate) fn redirect(tid: Tid) -> io::Result<()> {
-    static PATCHES: OnceLock<Vec<Patch>> = OnceLock::new();
-    let patches = PATCHES.get_or_init(|| own_image().map(|i| patches(&i)).unwrap_or_default());
-    let Some(base) = base_of(tid)? else { return Ok(()) };
+pub(crate) fn redirect(tid: Tid, paces: Option<&Paces>) -> io::Result<Place> {
+    let plan = plan();
+    let Some(base) = base_of(tid)? else { return Ok(Place::default()) };
     let memory = OpenOptions::new().write(true).open(format!("/proc/{}/mem", tid.0))?;
-    for patch in patches {
+    if let Some(block) = plan.block {
+        // All of the code is there before the first entry leads to it.
+        for patch in plan.patches.iter().filter(|p| p.offset == block) {
+            memory.write_all_at(&patch.bytes, base + patch.offset)?;
+        }
+        let bytes = code::paces(0, paces.unwrap_or(&code::NATIVE));
+        memory.write_all_at(&bytes, base + block)?;
+    }
+    for patch in plan.patches.iter().filter(|p| Some(p.offset) != plan.block) {
         memory.write_all_at(&patch.bytes, base + patch.offset)?;
     }
-    Ok(())
+    Ok(Place { base, end: plan.block.map_or(0, |block| base + block) })
+}
+
+/// Gives a process, which may be running, other paces.
+///
+/// # Errors
+/// Those of open(2) and write(2) on /proc/PID/mem.
+pub(crate) fn set_paces(tgid: i32, place: Place, paces: Option<&Paces>) -> io::Result<()> {
+    let Some(block) = plan().block.filter(|_| place.base != 0) else { return Ok(()) };
+    // The descriptor stays with the memory that the process has at this moment, which may be that of another
+    // program than the one that was patched.
+    let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{tgid}/mem"))?;
+    let at = place.base + block;
+    let mut found = [0; 32];
+    memory.read_exact_at(&mut found, at + code::GETTIME)?;
+    if !code::begins_with(&found) {
+        return Ok(());
+    }
+    // Readers wait while the number is odd, and begin again where it changed.
+    static NUMBER: AtomicU32 = AtomicU32::new(2);
+    let even = NUMBER.fetch_add(2, Ordering::Relaxed);
+    memory.write_all_at(&(even | 1).to_le_bytes(), at)?;
+    let bytes = code::paces(even | 1, paces.unwrap_or(&code::NATIVE));
+    memory.write_all_at(&bytes, at)?;
+    memory.write_all_at(&even.wrapping_add(2).to_le_bytes(), at)
 }
 
 /// Address of the vDSO of a task; `None` if it has none.
@@ -83,8 +162,48 @@ fn own_image() -> Option<Vec<u8>> {
     Some(image)
 }
 
-fn patches(image: &[u8]) -> Vec<Patch> {
-    ENTRIES
+fn make_plan(image: &[u8]) -> Plan {
+    fast_plan(image).unwrap_or_else(|| Plan { patches: stubs(image, &ENTRIES), block: None })
+}
+
+/// Code of ours for all entries but the one that nobody calls often.
+fn fast_plan(image: &[u8]) -> Option<Plan> {
+    let at = room(image)?;
+    let entry = |name: &str| function(image, name);
+    let gettime = entry("__vdso_clock_gettime")?;
+    let start = usize::try_from(gettime.offset).ok()?;
+    let end = start.checked_add(usize::try_from(gettime.size_bytes).ok()?)?;
+    let first = code::movable(image.get(start..end)?)?;
+    let mut patches =
+        vec![Patch { offset: at, bytes: code::block(first, at, gettime.offset)? }];
+    let ours = [
+        ("__vdso_clock_gettime", code::GETTIME),
+        ("__vdso_gettimeofday", code::GETTIMEOFDAY),
+        ("__vdso_time", code::TIME),
+    ];
+    for (name, within) in ours {
+        let function = entry(name)?;
+        let bytes = code::jump(function.offset, at.checked_add(within)?)?;
+        if function.size_bytes < bytes.len() as u64 {
+            return None;
+        }
+        patches.push(Patch { offset: function.offset, bytes: bytes.to_vec() });
+    }
+    patches.extend(stubs(image, &ENTRIES[3..]));
+    Some(Plan { patches, block: Some(at) })
+}
+
+/// Where the unused end of the image begins, on a cache line, if our code has room there.
+fn room(image: &[u8]) -> Option<u64> {
+    let used = image.iter().rposition(|&b| b != 0)?.checked_add(1)?;
+    let at = used.checked_next_multiple_of(64)?;
+    let end = at.checked_add(code::BLOCK_BYTES_MAX)?;
+    (end <= image.len()).then(|| u64::try_from(at).ok()).flatten()
+}
+
+/// Entries as plain system calls.
+fn stubs(image: &[u8], entries: &[(&str, i64)]) -> Vec<Patch> {
+    entries
         .iter()
         .filter_map(|(name, number)| {
             let function = function(image, name)?;
@@ -147,14 +266,35 @@ fn half(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENTRIES, function, own_image, patches};
+    use super::{ENTRIES, Place, function, make_plan, own_image, stubs};
 
     #[test]
     fn every_entry_of_this_kernel_is_found() {
         let image = own_image().expect("this kernel has a vDSO");
-        assert_eq!(patches(&image).len(), ENTRIES.len());
+        assert_eq!(stubs(&image, &ENTRIES).len(), ENTRIES.len());
+        assert!(make_plan(&image).patches.len() >= ENTRIES.len());
         assert!(function(&image, "__vdso_getcpu").is_some());
         assert_eq!(function(&image, "__vdso_get"), None, "a part of a name is no name");
+    }
+
+    #[test]
+    fn an_image_without_room_gets_system_calls() {
+        let mut image = own_image().expect("this kernel has a vDSO");
+        let last = image.len() - 1;
+        image[last] = 1;
+        let plan = make_plan(&image);
+        assert_eq!((plan.block, plan.patches.len()), (None, ENTRIES.len()));
+    }
+
+    #[test]
+    fn only_clock_calls_of_the_kernels_own_code_pass() {
+        let place = Place { base: 0x1000, end: 0x2000 };
+        let clock = u32::try_from(libc::SYS_clock_gettime).unwrap();
+        assert!(place.is_original(clock, 0x1ff0));
+        assert!(!place.is_original(clock, 0x2000));
+        assert!(!place.is_original(clock, 0xfff));
+        assert!(!place.is_original(u32::try_from(libc::SYS_nanosleep).unwrap(), 0x1ff0));
+        assert!(!Place::default().is_original(clock, 0));
     }
 
     #[test]

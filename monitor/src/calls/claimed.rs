@@ -2,8 +2,10 @@
 
 use super::Ctx;
 use super::data::Memory;
-use abi::module::{CallAnswer, CallArg, CallInstead};
-use engine::{Answer, Arg, Rewrite};
+use crate::monitor::Monitor;
+use crate::tasks::Proc;
+use abi::module::{CallAnswer, CallArg, CallInstead, Paces};
+use engine::{Answer, Arg, Rewrite, Tid};
 
 /// Asks the sets of calls that the view sees, the youngest first; the kernel has what none of them wants.
 pub(super) fn answer(ctx: &Ctx<'_>) -> Answer {
@@ -31,4 +33,28 @@ fn rewrite(instead: CallInstead) -> Rewrite {
         Box::new(move |tracee, args, result| after(&mut Memory(tracee), args, result))
     });
     Rewrite { number: instead.number, args: args.collect(), after, ..Rewrite::default() }
+}
+
+impl Monitor {
+    /// The paces of the clocks that a process sees: of the youngest set of calls that has clocks.
+    fn paces_of(&self, proc: &Proc) -> Option<Paces> {
+        let view = proc.view();
+        let mounts = self.mounts.snapshot();
+        mounts.call_sets(&view).find_map(|set| set.clocks()).map(|clocks| clocks.paces())
+    }
+
+    /// Tells every process of its clocks, after a mount, an umount, or a change of their pace.
+    pub(crate) fn refresh_clocks(&self) {
+        for proc in self.tasks.processes() {
+            self.engine().set_paces(Tid(proc.tgid), self.paces_of(&proc));
+        }
+    }
+
+    /// Tells a new process of its clocks: they may have changed while it was made.
+    pub(crate) fn refresh_clocks_of(&self, proc: &Proc) {
+        if !self.mounts.snapshot().has_powers() {
+            return;
+        }
+        self.engine().set_paces(Tid(proc.tgid), self.paces_of(proc));
+    }
 }

@@ -201,8 +201,21 @@ impl Monitor {
         if let Power::Calls(set) = &power {
             groups |= groups_of(&set.numbers());
         }
+        let clocks = match &power {
+            Power::Calls(set) => set.clocks(),
+            _ => None,
+        };
         let is_ghost = led.found.place.is_none();
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
+        if let Some(clocks) = clocks {
+            let monitor = Arc::downgrade(&self.arc());
+            clocks.watch(Box::new(move || {
+                if let Some(monitor) = monitor.upgrade() {
+                    monitor.refresh_clocks();
+                }
+            }));
+            self.refresh_clocks();
+        }
         Ok(groups)
     }
 
