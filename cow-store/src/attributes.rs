@@ -38,7 +38,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`], [`Error::BadPath`].
     /// - `ENOENT` if the store has no file there.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_stat(&self, path: &[u8], change: &Change) -> Result<(), Error> {
         let path = self.begin(path)?;
         let mut writer = self.writer();
@@ -161,7 +161,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`], [`Error::BadPath`].
     /// - `ENOENT` if the store has no file there; `EISDIR`, `EINVAL` if it is not a regular file.
-    /// - [`Error::Host`]: `EFBIG`.
+    /// - [`Error::Host`] as the host refuses: `EFBIG`.
     pub fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<(), Error> {
         let path = self.begin(path)?;
         let entry = self.entry(path)?;

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::format::WhiteoutForm;
 use crate::log::Facts;
 use crate::origin::{ORIGIN_XATTR, Origin, RawOrigin};
-use crate::override_stat::{OVERRIDE_XATTR, Override, RawOverride};
+use crate::override_stat::{OVERRIDE_XATTR, OVERRIDE_XATTR_OLD, Override, RawOverride};
 use crate::path::{MARKER_OPAQUE, MARKER_PREFIX, PRIVATE_DIR, join};
 use crate::stat::Stat;
 use crate::store::{Access, ORIGIN_KEY, STAT_KEY, Store};
@@ -92,10 +92,17 @@ fn inode(store: &Store, facts: &Facts, path: &[u8], stat: &Stat) -> Result<(Inod
     let real = stat.kind();
     let mut inode = Inode { real, attributes: None, origin: None, names: 0 };
     let mut opaque = false;
+    let mut old = None;
     if store.carries_xattrs(real) {
         let names = store.dir().xattr_names(path).map_err(store.host("listxattr", path))?;
         for name in names {
-            let wanted = [OVERRIDE_XATTR, ORIGIN_XATTR, OPAQUE_XATTR, OPAQUE_XATTR_TRUSTED];
+            let wanted = [
+                OVERRIDE_XATTR,
+                OVERRIDE_XATTR_OLD,
+                ORIGIN_XATTR,
+                OPAQUE_XATTR,
+                OPAQUE_XATTR_TRUSTED,
+            ];
             if !wanted.contains(&name.as_slice()) {
                 continue;
             }
@@ -103,11 +110,13 @@ fn inode(store: &Store, facts: &Facts, path: &[u8], stat: &Stat) -> Result<(Inod
             let Some(value) = value else { continue };
             match name.as_slice() {
                 OVERRIDE_XATTR => inode.attributes = attributes(path, &value),
+                OVERRIDE_XATTR_OLD => old = attributes(path, &value),
                 ORIGIN_XATTR => inode.origin = origin(path, &value),
                 _ => opaque |= value == b"y",
             }
         }
     }
+    inode.attributes = inode.attributes.or(old);
     if let Some(value) = facts.get(path, STAT_KEY) {
         inode.attributes = attributes(path, value);
     }

@@ -262,7 +262,7 @@ impl Store {
         if self.is_read_only() && !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty() {
             return Err(Error::ReadOnly);
         }
-        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
         self.dir.open(path, flags, 0).map_err(self.host("open", path))
     }
 

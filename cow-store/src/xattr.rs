@@ -90,7 +90,7 @@ impl Store {
     /// - `ERANGE`, `E2BIG` if name or value is too long.
     /// - `EPERM` for a `user.` attribute of what is neither file nor directory.
     /// - `EEXIST`, `ENODATA` as `flags` say.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_xattr(
         &self,
         path: &[u8],

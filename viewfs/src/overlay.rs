@@ -11,9 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What is laid over the lower tree.
 pub enum Source {
     /// A copy-on-write store, for cow and mincow.
-    Store(Store),
+    Store(Box<Store>),
     /// A plain tree, for move and merge.
     Tree(Box<dyn Lower>),
+}
+
+impl From<Store> for Source {
+    fn from(store: Store) -> Self {
+        Self::Store(Box::new(store))
+    }
 }
 
 /// Where a name is.

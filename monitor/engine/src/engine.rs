@@ -42,6 +42,18 @@ pub(crate) enum Command {
 /// The signal that makes the tracer thread look at its commands.
 const DOORBELL: i32 = libc::SIGURG;
 
+/// Does something in the tracer's thread that the doorbell must not break off. It rings again afterwards.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let mut doorbell = nix::sys::signal::SigSet::empty();
+    doorbell.add(nix::sys::signal::Signal::SIGURG);
+    let blocked = doorbell.thread_block().is_ok();
+    let done = work();
+    if blocked {
+        let _ = doorbell.thread_unblock();
+    }
+    done
+}
+
 /// The shared state of the engine. One per monitor.
 pub struct Engine {
     back_end: BackEnd,

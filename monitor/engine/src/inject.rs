@@ -49,7 +49,7 @@ impl Injection {
         let mut entered = false;
         loop {
             ptrace::syscall(self.tid, 0)?;
-            let status = self.wait()?;
+            let status = wait_for_stop(self.tid)?;
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
                 return Ok(Outcome::Died(status));
             }
@@ -64,18 +64,6 @@ impl Injection {
                 self.signals.push(signal);
             } else if event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP {
                 self.signals.push(signal);
-            }
-        }
-    }
-
-    /// Waits for the next stop; a ring of the doorbell is not for us.
-    fn wait(&self) -> io::Result<i32> {
-        loop {
-            match ptrace::wait(Some(self.tid), false) {
-                Ok(Some((_, status))) => return Ok(status),
-                Ok(None) => {}
-                Err(e) if e.raw_os_error() == Some(libc::EINTR) => {}
-                Err(e) => return Err(e),
             }
         }
     }
@@ -96,6 +84,19 @@ impl Injection {
         memory::read(self.tid, addr, &mut old)?;
         put_bytes(self.tid, addr, bytes)?;
         Ok((addr, old))
+    }
+}
+
+/// The next stop, or the end, of one task. The signal that tells the tracer of commands is no reason to give up:
+/// they wait in their queue.
+fn wait_for_stop(tid: Tid) -> io::Result<i32> {
+    loop {
+        match ptrace::wait(Some(tid), false) {
+            Ok(Some((_, status))) => return Ok(status),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

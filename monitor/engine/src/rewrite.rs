@@ -79,6 +79,25 @@ impl Tracer {
         ptrace::syscall(tid, 0)
     }
 
+    /// A signal that comes before a call of ours was entered: its handler would make the call that we take for
+    /// ours. So the tracee's own call begins again behind the handler, and comes back to us.
+    pub(crate) fn take_back(
+        &mut self,
+        tid: Tid,
+        rewriting: Rewriting,
+        signal: i32,
+    ) -> io::Result<()> {
+        self.engine.set_bypass(tid, false);
+        if let Some((addr, old)) = &rewriting.stack {
+            put_bytes(tid, *addr, old)?;
+        }
+        let mut regs = rewriting.saved;
+        regs.rax = regs.orig_rax;
+        regs.rip -= 2;
+        ptrace::set_regs(tid, &regs)?;
+        ptrace::cont(tid, signal)
+    }
+
     /// The stop at the end of a call of ours.
     ///
     /// A result that means "interrupted" (`ERESTARTSYS` and its family in linux/errno.h) is left as it is: the

@@ -1,7 +1,7 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
 use crate::answer::{Answer, Call};
-use crate::engine::{Command, Engine};
+use crate::engine::{Command, Engine, undisturbed};
 use crate::inject::{self, Outcome};
 use crate::newborn::Newborn;
 use crate::notify::{self, Listener};
@@ -149,7 +149,7 @@ impl Tracer {
             libc::PTRACE_EVENT_EXEC => self.on_exec(tid),
             libc::PTRACE_EVENT_STOP => self.on_event_stop(tid, signal),
             0 if signal == (libc::SIGTRAP | 0x80) => self.on_syscall_stop(tid),
-            0 => self.go_on(tid, signal),
+            0 => self.on_signal(tid, signal),
             _ => self.go_on(tid, 0),
         };
         if let Err(error) = result
@@ -304,6 +304,19 @@ impl Tracer {
             other => {
                 task.phase = other;
                 ptrace::cont(tid, 0)
+            }
+        }
+    }
+
+    fn on_signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+        let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
+        match core::mem::replace(&mut task.phase, Phase::Running) {
+            Phase::Rewriting(rewriting) if rewriting.entering => {
+                self.take_back(tid, *rewriting, signal)
+            }
+            other => {
+                task.phase = other;
+                self.go_on(tid, signal)
             }
         }
     }
@@ -528,7 +541,9 @@ impl Tracer {
             notify::reply_now(listener, id, &Answer::Return(Err(Errno::EPERM)));
             return;
         }
-        notify::reply_now(listener, id, &answer);
+        // A signal while ADDFD with SEND waits for the caller to take the descriptor takes it back, but not the
+        // answer, which is 0 then (`seccomp_notify_addfd`).
+        undisturbed(|| notify::reply_now(listener, id, &answer));
         self.set_phase(tid, Phase::Leaving(Box::new(answer)));
     }
 

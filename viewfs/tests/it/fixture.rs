@@ -177,7 +177,7 @@ pub(crate) fn overlay(
     let watched = Watched::new(lower, refused);
     let calls = Arc::clone(&watched.calls);
     let options = MountOptions { mode, vstat, ..MountOptions::default() };
-    let overlay = Overlay::new(Source::Store(store), Box::new(watched), options).unwrap();
+    let overlay = Overlay::new(Source::from(store), Box::new(watched), options).unwrap();
     (overlay, calls)
 }
 

@@ -151,6 +151,12 @@ impl Model {
                 Ok(())
             }
             Op::Rename { from, to, flags } => self.rename(from.as_bytes(), to.as_bytes(), *flags),
+            other => self.apply_attributes(other),
+        }
+    }
+
+    fn apply_attributes(&mut self, op: &Op) -> Result<()> {
+        match op {
             Op::Chmod { path, mode } => {
                 let id = self.find(path.as_bytes())?;
                 if self.file(id).kind == FileKind::Symlink {
@@ -192,6 +198,7 @@ impl Model {
                 }
                 file.xattr.take().map(|_| ()).ok_or(Errno::ENODATA)
             }
+            _ => unreachable!("the other operations are apply's"),
         }
     }
 

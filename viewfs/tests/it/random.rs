@@ -9,18 +9,22 @@ use std::path::Path;
 use viewfs::{DirectoryLower, Mode, MountOptions, Overlay, Source};
 
 /// xorshift64*: the same sequence everywhere.
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    privileged: bool,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Self { state, privileged: caller().uid == 0 }
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
+        self.state ^= self.state >> 12;
+        self.state ^= self.state << 25;
+        self.state ^= self.state >> 27;
+        (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
     }
 
     /// True but for one time in `n`.
@@ -45,7 +49,11 @@ impl Random {
 
     pub(crate) fn op(&mut self, with_chown: bool) -> Op {
         let path = self.path();
-        let mode = self.pick(&[0o644, 0o600, 0o4755, 0o2770, 0o1777, 0o400, 0o111]);
+        let mut mode = self.pick(&[0o644, 0o600, 0o4755, 0o2770, 0o1777, 0o400, 0o111]);
+        if !self.privileged {
+            // For real, a user's write takes set-id bits away, and what he may not read he can't.
+            mode = mode & 0o1777 | 0o600;
+        }
         match self.below(if with_chown { 18 } else { 17 }) {
             0..=3 => Op::Open {
                 path,

@@ -147,7 +147,7 @@ fn programs_run_from_a_mount() {
     for combination in combinations() {
         let work = work(combination.1);
         let line = "cp /bin/echo tree/echo && printf '#!/bin/sh\\necho script $0 $1\\n' >tree/script && \
-                    chmod +x tree/script && rm image && mke2fs -q -t ext2 -d tree image 2M && \
+                    chmod +x tree/script && rm image && mke2fs -q -t ext2 -d tree image 2M >/dev/null && \
                     mount -t umfuseext2 -o ro image mnt && mnt/echo a && mnt/script b && (cd mnt && ./script c)";
         let output = view(combination, &work).run(line);
         assert_eq!(
