@@ -59,8 +59,8 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
         let Ok(file) = File::open(path::os(&at)) else { return true };
         let mut head = [0; HEAD_BYTES];
         let n = file.read_at(&mut head, 0).unwrap_or(0);
-        // The path as it stands is the view's, or it would not be quickly native.
-        if format_of(ctx, &at, &at, &head).is_some() {
+        // Whether the format's prefix covers it is known when its links are followed.
+        if format_of(ctx, None, &at, &head).is_some() {
             return false;
         }
         let interpreter = match script_line(&head[..n]) {
@@ -84,15 +84,19 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
 }
 
 /// Who runs a program of this name and beginning, if a mount of umbinfmt says so; the youngest that knows it.
+/// Without a path, prefixes are not looked at.
 fn format_of(
     ctx: &Ctx<'_>,
-    view_path: &[u8],
+    view_path: Option<&[u8]>,
     name: &[u8],
     head: &[u8; HEAD_BYTES],
 ) -> Option<Interpreter> {
     let mounts = ctx.m.mounts.snapshot();
     let view = ctx.proc.view();
-    mounts.formats(&view).filter(|f| f.covers(view_path)).find_map(|f| f.interpreter(name, head))
+    mounts
+        .formats(&view)
+        .filter(|f| view_path.is_none_or(|path| f.covers(path)))
+        .find_map(|f| f.interpreter(name, head))
 }
 
 /// A `#!` line.
@@ -258,7 +262,8 @@ fn unfold(ctx: &Ctx<'_>, named: &Named, place: Place) -> Result<Chain> {
         let mut head = [0; HEAD_BYTES];
         let n = chain.program.read(ctx, &mut head, 0)?;
         let mut walk = ctx.walker();
-        let (base, interpreter) = match format_of(ctx, chain.place.view_path(), &shown, &head) {
+        let (base, interpreter) = match format_of(ctx, Some(chain.place.view_path()), &shown, &head)
+        {
             Some(format) => {
                 chain.run_by_format(&format, &shown);
                 if format.is_fixed {
