@@ -49,8 +49,12 @@ pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
 
 /// Every module that this build has.
 fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers())), Arc::new(umdev::Umdev::new())];
+    let mut all: Vec<Arc<dyn abi::module::Module>> = vec![
+        Arc::new(umfuse::Umfuse::new(drivers())),
+        Arc::new(umdev::Umdev::new()),
+        Arc::new(ummisc::Ummisc),
+        Arc::new(umbinfmt::Umbinfmt),
+    ];
     all.extend(monitor::builtin::modules());
     all
 }

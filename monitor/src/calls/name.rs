@@ -176,9 +176,7 @@ impl Ctx<'_> {
         Ok(Answer::Rewrite(Box::new(Rewrite {
             number: self.call.number,
             args,
-            comm: None,
-            on_error: None,
-            keep: Vec::new(),
+            ..Rewrite::default()
         })))
     }
 

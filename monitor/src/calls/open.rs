@@ -121,6 +121,9 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             super::info::may_use_device(ctx, d, wanted.access())?;
             Ok(hand_over(ctx, ctx.m.vfiles.open_device(d, wanted.flags)?, wanted))
         }
+        Place::Proc(_, procfs::Entry::File(table)) if table.is_setting() && wanted.writes() => {
+            Err(Errno::EACCES)
+        }
         Place::Proc(_, procfs::Entry::File(table)) => {
             let walk = ctx.walker();
             let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
@@ -240,8 +243,11 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
         }
         FileKind::Regular => {
             let mut v = v.clone();
+            let fs = v.mount.tree().ok_or(Errno::EIO)?;
+            if fs.has_live_files() {
+                return Ok(hand_over(ctx, ctx.m.vfiles.open_live(&v, wanted.flags)?, wanted));
+            }
             if wanted.has(libc::O_TRUNC) {
-                let fs = v.mount.tree().ok_or(Errno::EIO)?;
                 let changes = SetAttr { size_bytes: Some(0), ..SetAttr::default() };
                 v.attr = fs.setattr(ctx.caller(), v.attr.ino, &changes)?;
                 if let Some(file) = ctx.m.vfiles.of_inode(v.mount.id, v.attr.ino) {
