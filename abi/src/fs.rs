@@ -402,9 +402,38 @@ pub trait FileSystem: Send + Sync {
         Latency::Local
     }
 
+    /// Whether the contents of files change by themselves, as those of /proc do: then each open reads anew, nothing
+    /// is shared between opens, and each write(2) reaches [`write`](Self::write) as one.
+    fn has_live_files(&self) -> bool {
+        false
+    }
+
     /// Whether mutations are refused with `EROFS`.
     fn is_read_only(&self) -> bool {
         true
+    }
+
+    /// The device and inode numbers that stat(2) shows, where they are not the mount's and `ino` itself: a
+    /// file system that passes files of others through shows theirs.
+    fn visible(&self, ino: Ino) -> Option<(u64, u64)> {
+        let _ = ino;
+        None
+    }
+
+    /// Where the file lies on the host, for a file system that only passes the host's files through.
+    fn host_path(&self, ino: Ino) -> Option<Vec<u8>> {
+        let _ = ino;
+        None
+    }
+
+    /// Opens with the flags of open(2) as they are, for a file system whose files are descriptors of the
+    /// host; `None` for all others, whose [`open`](Self::open) is asked.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    fn open_host(&self, caller: Caller, ino: Ino, flags: i32) -> Option<Result<OwnedFd>> {
+        let _ = (caller, ino, flags);
+        None
     }
 
     /// Finds `name` in `parent`.

@@ -7,7 +7,7 @@ use crate::stat::Stat;
 use crate::store::{SHADOW_KEY, STAT_KEY, Store, Writer};
 use crate::tree::{Entry, State};
 use abi::Errno;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 
 /// What [`Store::set_stat`] changes; `None` leaves a field alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`], [`Error::BadPath`].
     /// - `ENOENT` if the store has no file there.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_stat(&self, path: &[u8], change: &Change) -> Result<(), Error> {
         let path = self.begin(path)?;
         let mut writer = self.writer();
@@ -78,11 +78,12 @@ impl Store {
         if self.carries_xattrs(entry.real) {
             return self
                 .dir()
-                .set_xattr(path, OVERRIDE_XATTR, &text)
+                .set_xattr(path, OVERRIDE_XATTR, &text, XattrFlags::empty())
                 .map_err(self.host("setxattr", path));
         }
-        let step = Step::Set { path: path.to_vec(), key: STAT_KEY.to_vec(), value: text };
-        self.transact(writer, vec![step])
+        let set = |path| Step::Set { path, key: STAT_KEY.to_vec(), value: text.clone() };
+        let steps = self.names_of(path, entry).into_iter().map(set).collect();
+        self.transact(writer, steps)
     }
 
     /// Gives the lower file at `path`, whose attributes are `lower`, other attributes without a copy of its
@@ -160,7 +161,7 @@ impl Store {
     /// In check order:
     /// - [`Error::ReadOnly`], [`Error::Doubt`], [`Error::BadPath`].
     /// - `ENOENT` if the store has no file there; `EISDIR`, `EINVAL` if it is not a regular file.
-    /// - [`Error::Host`]: `EFBIG`.
+    /// - [`Error::Host`] as the host refuses: `EFBIG`.
     pub fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<(), Error> {
         let path = self.begin(path)?;
         let entry = self.entry(path)?;

@@ -8,9 +8,9 @@ use crate::path::split;
 use crate::place::Made;
 use crate::stat::Stat;
 use crate::store::Store;
-use crate::tree::State;
+use crate::tree::{Entry, State};
 use abi::Errno;
-use abi::fs::FileKind;
+use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
 use std::os::fd::OwnedFd;
 
@@ -112,7 +112,7 @@ impl Store {
             made.facts.push(Step::Set { path: path.to_vec(), key: stored, value: value.to_vec() });
             return Ok(());
         }
-        match self.dir().set_xattr(&made.tmp, &stored, value) {
+        match self.dir().set_xattr(&made.tmp, &stored, value, XattrFlags::empty()) {
             Ok(()) => Ok(()),
             Err(Errno::ENOSPC | Errno::E2BIG | Errno::ERANGE | Errno::EOPNOTSUPP) => {
                 let name = String::from_utf8_lossy(name);
@@ -154,6 +154,9 @@ impl Store {
                 return Err(self.host("link", &group)(errno));
             }
             let remaining = nlink.saturating_sub(1);
+            // What the log holds for this name holds for the group's name.
+            let shared: Vec<Step> = made.facts.iter().filter_map(|s| s.for_path(&group)).collect();
+            made.facts.extend(shared);
             made.facts.push(Step::Group { id: Self::group_id(dev, ino), remaining });
         }
         let before = self.dir().stat(parent).map_err(self.host("stat", parent))?;
@@ -191,8 +194,38 @@ impl Store {
     /// # Errors
     /// - [`Error::Host`] if it is gone.
     pub fn stat_group(&self, group: &[u8], with_owner: bool) -> Result<Stat, Error> {
-        let fd = self.open_group(group, OFlags::PATH)?;
-        self.stat_fd(&fd, with_owner)
+        let mut stat = self.dir().stat(group).map_err(self.host("stat", group))?;
+        let entry = match self.entry_by_ino(stat.ino) {
+            Some(entry) => entry,
+            // Every name that the store had of it was removed; others are left below.
+            None => {
+                let (attributes, origin) = self.recorded(group)?;
+                let (real, ino) = (stat.kind(), stat.ino);
+                let (opaque, lower_visible) = (false, false);
+                Entry { real, ino, attributes, origin, opaque, lower_visible, names: 0 }
+            }
+        };
+        self.dress(&mut stat, &entry, with_owner);
+        Ok(stat)
+    }
+
+    /// The value of the attribute `name` of the copied-up file at `group`.
+    ///
+    /// # Errors
+    /// - `ENODATA` if there is none.
+    pub fn group_xattr(&self, group: &[u8], name: &[u8]) -> Result<Vec<u8>, Error> {
+        let none = || Error::refused(group, Errno::ENODATA);
+        let stored = self.stored_xattr(name).ok_or_else(none)?;
+        self.dir().xattr(group, &stored).map_err(self.host("getxattr", group))?.ok_or_else(none)
+    }
+
+    /// The names of all attributes of the copied-up file at `group`, sorted.
+    ///
+    /// # Errors
+    /// - [`Error::Host`] if it is gone.
+    pub fn group_xattr_names(&self, group: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        let stored = self.dir().xattr_names(group).map_err(self.host("listxattr", group))?;
+        Ok(Self::seen_names(&stored))
     }
 
     /// Opens the copied-up file at `group` for reading.
@@ -228,6 +261,7 @@ impl Store {
             (made.inode.attributes, made.inode.origin) =
                 self.recorded(&tmp).inspect_err(|_| self.discard(&tmp))?;
         }
+        made.facts.extend(self.facts_for(&group, path));
         made.facts.push(fewer);
         self.place(&mut writer, path, made)
     }

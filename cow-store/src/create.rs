@@ -88,7 +88,8 @@ impl Store {
     pub fn create(&self, path: &[u8], new: &New, flags: OFlags) -> Result<OwnedFd, Error> {
         let path = self.begin_new(path)?;
         let tmp = self.tmp();
-        let flags = (flags | OFlags::CREATE | OFlags::EXCL) - (OFlags::DIRECTORY | OFlags::PATH);
+        let flags =
+            (flags | OFlags::CREATE | OFlags::EXCL).difference(OFlags::DIRECTORY | OFlags::PATH);
         let fd = self.dir().open(&tmp, flags, 0o600).map_err(self.host("open", &tmp))?;
         self.finish(&tmp, path, new, None, false)?;
         Ok(fd)
@@ -217,7 +218,7 @@ impl Store {
     /// In check order:
     /// - those of [`create`](Self::create) for `path`.
     /// - `ENOENT` if the store has no file at `old`; `EPERM` if it is a directory.
-    /// - [`Error::Host`]: `EMLINK`.
+    /// - [`Error::Host`] as the host refuses: `EMLINK`.
     pub fn link(&self, old: &[u8], path: &[u8]) -> Result<(), Error> {
         let path = self.begin_new(path)?;
         let old = crate::path::canonical(old)?;

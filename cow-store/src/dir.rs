@@ -12,7 +12,7 @@ pub use host::HostDir;
 
 use crate::stat::Stat;
 use abi::Result;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 use rustix::fs::OFlags;
 use std::os::fd::OwnedFd;
 
@@ -25,6 +25,17 @@ pub struct DirEntry {
     pub kind: Option<FileKind>,
     /// `d_ino`
     pub ino: u64,
+}
+
+/// One name of a directory with everything a store wants to know at once.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// The name.
+    pub name: Vec<u8>,
+    /// Its attributes, a link not followed.
+    pub stat: Stat,
+    /// The extended attributes that were asked for and are there.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// How names are moved.
@@ -42,8 +53,8 @@ pub enum Move {
 
 /// A directory tree addressed by canonical relative paths; the last component is never followed.
 ///
-/// Every method answers the host's own errno, and `ELOOP` or `EXDEV` if a component before the last is a
-/// symbolic link.
+/// Every method answers the host's own errno, and `ENOTDIR` (`open`: `ELOOP`) if a component before the last
+/// is a symbolic link.
 pub trait Dir: Send + Sync {
     /// openat2(2). `flags` always gets `O_CLOEXEC` and `O_NOFOLLOW`.
     ///
@@ -63,6 +74,13 @@ pub trait Dir: Send + Sync {
     /// Those of open(2) with `O_DIRECTORY` and getdents(2).
     fn list(&self, path: &[u8]) -> Result<Vec<DirEntry>>;
 
+    /// All names but `.` and `..` with their attributes and those of the xattrs `wanted` that they have: the
+    /// same answers as [`list`](Self::list), [`stat`](Self::stat), [`xattr`](Self::xattr), in fewer calls.
+    ///
+    /// # Errors
+    /// Those of the three.
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>>;
+
     /// readlink(2).
     ///
     /// # Errors
@@ -81,11 +99,11 @@ pub trait Dir: Send + Sync {
     /// Those of listxattr(2) but `EOPNOTSUPP`.
     fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>>;
 
-    /// lsetxattr(2), create or replace.
+    /// lsetxattr(2).
     ///
     /// # Errors
     /// Those of setxattr(2).
-    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()>;
+    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()>;
 
     /// lremovexattr(2).
     ///
@@ -93,13 +111,13 @@ pub trait Dir: Send + Sync {
     /// Those of removexattr(2).
     fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()>;
 
-    /// mkdir(2), then chmod(2), so that the umask plays no part.
+    /// mkdir(2); the umask of the process plays its part.
     ///
     /// # Errors
     /// Those of mkdir(2).
     fn mkdir(&self, path: &[u8], mode: u32) -> Result<()>;
 
-    /// mknod(2) of a FIFO, a socket or, as `CharDevice`, the device 0:0.
+    /// mknod(2) of a FIFO, a socket or, as `CharDevice`, the device 0:0; the umask plays its part.
     ///
     /// # Errors
     /// Those of mknod(2).

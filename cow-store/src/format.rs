@@ -4,7 +4,7 @@ use crate::Error;
 use crate::dir::Dir;
 use crate::path::PRIVATE_DIR;
 use abi::Errno;
-use abi::fs::FileKind;
+use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
 
 /// The file that names version and forms.
@@ -15,6 +15,8 @@ pub(crate) const LOCK_PATH: &[u8] = b".viewos/lock";
 pub(crate) const LOG_PATH: &[u8] = b".viewos/log";
 /// Where files are made before they get their name.
 pub(crate) const TMP_PATH: &[u8] = b".viewos/tmp";
+/// A whiteout of which the others are more names: no inode for each, as overlayfs does it.
+pub(crate) const WHITEOUT_PATH: &[u8] = b".viewos/whiteout";
 /// One more name for each copied-up file that has other lower names.
 pub(crate) const LINKS_PATH: &[u8] = b".viewos/links";
 /// Snapshots, one directory each.
@@ -102,7 +104,7 @@ impl Form {
         let probe = b".viewos/tmp/probe";
         let fresh = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
         let fd = dir.open(probe, fresh, 0o600).map_err(host("open", probe))?;
-        let can_xattr = dir.set_xattr(probe, PROBE_XATTR, b"1").is_ok();
+        let can_xattr = dir.set_xattr(probe, PROBE_XATTR, b"1", XattrFlags::empty()).is_ok();
         dir.unlink(probe).map_err(host("unlink", probe))?;
         drop(fd);
         let can_device = dir.mknod(probe, FileKind::CharDevice, 0).is_ok();

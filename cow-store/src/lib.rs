@@ -26,11 +26,15 @@
 )]
 
 mod attributes;
+mod commit;
 mod copy_up;
 mod create;
+mod diff;
 pub mod dir;
 mod error;
+mod export;
 mod format;
+mod import;
 mod load;
 mod log;
 mod origin;
@@ -39,15 +43,20 @@ pub mod path;
 mod place;
 mod remove;
 mod rename;
+mod snapshot;
 mod stat;
 mod store;
 mod tree;
+mod verify;
 mod xattr;
 
 pub use attributes::Change;
+pub use commit::Commit;
 pub use copy_up::Lower;
 pub use create::New;
+pub use diff::{Difference, Differs, digest};
 pub use error::Error;
+pub use export::{Exported, Flavor};
 pub use format::{Form, WhiteoutForm};
 pub use origin::Origin;
 pub use override_stat::Override;
@@ -55,3 +64,4 @@ pub use rustix::fs::OFlags;
 pub use stat::Stat;
 pub use store::{Access, Store};
 pub use tree::{Entry, State};
+pub use verify::{Problem, Verified};

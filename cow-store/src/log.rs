@@ -54,10 +54,13 @@ pub(crate) enum Record {
     Abort,
 }
 
+/// The metadata of one path, by key.
+type Keys = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// The state the records add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    paths: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>>,
+    paths: BTreeMap<Vec<u8>, Keys>,
     groups: BTreeMap<Vec<u8>, u64>,
 }
 
@@ -104,6 +107,11 @@ impl Facts {
         &self.groups
     }
 
+    /// Whether `path` is that of a group below `links`.
+    pub(crate) fn is_group(&self, path: &[u8], links: &[u8]) -> bool {
+        crate::path::strip(path, links).is_some_and(|id| self.groups.contains_key(id))
+    }
+
     /// Whether nothing is recorded.
     pub(crate) fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.groups.is_empty()
@@ -147,7 +155,7 @@ impl Facts {
     }
 
     /// Takes all at and below `path` out, by the rest of the path.
-    fn take(&mut self, path: &[u8]) -> Vec<(Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>)> {
+    fn take(&mut self, path: &[u8]) -> Vec<(Vec<u8>, Keys)> {
         self.below(path)
             .into_iter()
             .filter_map(|full| {
@@ -157,7 +165,7 @@ impl Facts {
             .collect()
     }
 
-    fn put(&mut self, path: &[u8], entries: Vec<(Vec<u8>, BTreeMap<Vec<u8>, Vec<u8>>)>) {
+    fn put(&mut self, path: &[u8], entries: Vec<(Vec<u8>, Keys)>) {
         for (rest, keys) in entries {
             let mut full = path.to_vec();
             full.extend_from_slice(&rest);
@@ -165,17 +173,25 @@ impl Facts {
         }
     }
 
-    /// The shortest log that adds up to this.
-    pub(crate) fn to_log(&self) -> Vec<u8> {
-        let mut log = Vec::new();
+    /// The steps that make this out of nothing.
+    pub(crate) fn to_steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
         for (path, keys) in &self.paths {
             for (key, value) in keys {
-                let step = Step::Set { path: path.clone(), key: key.clone(), value: value.clone() };
-                log.extend(Record::Transaction(vec![step]).to_bytes());
+                let (path, key, value) = (path.clone(), key.clone(), value.clone());
+                steps.push(Step::Set { path, key, value });
             }
         }
         for (id, &remaining) in &self.groups {
-            let step = Step::Group { id: id.clone(), remaining };
+            steps.push(Step::Group { id: id.clone(), remaining });
+        }
+        steps
+    }
+
+    /// The shortest log that adds up to this.
+    pub(crate) fn to_log(&self) -> Vec<u8> {
+        let mut log = Vec::new();
+        for step in self.to_steps() {
             log.extend(Record::Transaction(vec![step]).to_bytes());
         }
         if !log.is_empty() {
@@ -255,6 +271,16 @@ impl Step {
     /// Whether the step is done on the tree and not only in the sum.
     pub(crate) const fn is_file_step(&self) -> bool {
         matches!(self, Self::Rename { .. } | Self::Exchange { .. } | Self::Unlink { .. })
+    }
+
+    /// The same metadata for another path, if it is metadata of a path.
+    pub(crate) fn for_path(&self, path: &[u8]) -> Option<Self> {
+        match self {
+            Self::Set { key, value, .. } => {
+                Some(Self::Set { path: path.to_vec(), key: key.clone(), value: value.clone() })
+            }
+            _ => None,
+        }
     }
 
     fn write(&self, out: &mut Vec<u8>) {

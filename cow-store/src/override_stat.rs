@@ -13,6 +13,9 @@ use abi::fs::FileKind;
 /// The xattr that holds it.
 pub(crate) const OVERRIDE_XATTR: &[u8] = b"user.containers.override_stat";
 
+/// What fuse-overlayfs before 1.14 writes: the same without a type, read where the other is not there.
+pub(crate) const OVERRIDE_XATTR_OLD: &[u8] = b"user.fuseoverlayfs.override_stat";
+
 /// The longest text that can be valid: two ids, a mode, a type and two device numbers.
 const TEXT_BYTES_MAX: usize = 80;
 

@@ -12,7 +12,7 @@ use crate::stat::Stat;
 use crate::store::{ORIGIN_KEY, SHADOW_KEY, STAT_KEY, Store, Writer};
 use crate::tree::{Inode, State};
 use abi::Errno;
-use abi::fs::FileKind;
+use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
 
 /// A finished file without a name.
@@ -59,7 +59,7 @@ impl Store {
             let Some(text) = text else { continue };
             if self.carries_xattrs(real) {
                 self.dir()
-                    .set_xattr(tmp, xattr, text.as_bytes())
+                    .set_xattr(tmp, xattr, text.as_bytes(), XattrFlags::empty())
                     .map_err(self.host("setxattr", tmp))?;
             } else {
                 made.facts.push(Step::Set {
@@ -98,7 +98,7 @@ impl Store {
         if self.form().xattrs {
             return self
                 .dir()
-                .set_xattr(path, OPAQUE_XATTR, b"y")
+                .set_xattr(path, OPAQUE_XATTR, b"y", XattrFlags::empty())
                 .map_err(self.host("setxattr", path));
         }
         let marker = join(path, MARKER_OPAQUE);

@@ -91,7 +91,7 @@ impl From<&rustix::fs::Stat> for Stat {
             dev: s.st_dev,
             ino: s.st_ino,
             mode: s.st_mode,
-            nlink: u64::from(s.st_nlink),
+            nlink: s.st_nlink,
             uid: s.st_uid,
             gid: s.st_gid,
             rdev: s.st_rdev,

@@ -4,13 +4,13 @@ mod transaction;
 
 use crate::dir::{Dir, HostDir};
 use crate::error::Error;
-use crate::format::{self, Form, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
+use crate::format::{self, Form, LINKS_PATH, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
 use crate::load;
 use crate::log::{self, Facts, Step};
 use crate::override_stat::{Override, RawOverride};
 use crate::path::{MARKER_OPAQUE, MARKER_PREFIX, canonical, is_private, join, split};
 use crate::stat::Stat;
-use crate::tree::{Entry, State, Tree};
+use crate::tree::{Entry, Node, State, Tree};
 use abi::Errno;
 use abi::fs::FileKind;
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -60,7 +60,19 @@ pub struct Store {
     writer: Mutex<Writer>,
     tmp_next: AtomicU64,
     doubt: AtomicBool,
-    _lock: Option<OwnedFd>,
+    _lock: Option<Lock>,
+}
+
+/// The writer's lock. It is given up by an explicit call: a process that was forked and has not yet called
+/// exec holds the descriptor too, and must not keep the store locked.
+struct Lock(OwnedFd);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(e) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::debug!(target: "cow_store", "unlock: {e}");
+        }
+    }
 }
 
 impl Store {
@@ -122,13 +134,13 @@ impl Store {
         self
     }
 
-    fn lock(dir: &dyn Dir) -> Result<OwnedFd, Error> {
+    fn lock(dir: &dyn Dir) -> Result<Lock, Error> {
         format::make_private_dirs(dir)?;
         let fd = dir
             .open(LOCK_PATH, OFlags::CREATE | OFlags::RDWR, 0o600)
             .map_err(|errno| Error::Host { call: "open", path: LOCK_PATH.to_vec(), errno })?;
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(fd),
+            Ok(()) => Ok(Lock(fd)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked),
             Err(e) => Err(Error::Host {
                 call: "flock",
@@ -167,6 +179,7 @@ impl Store {
             for path in index.facts.paths() {
                 let is_shadow = index.facts.get(path, SHADOW_KEY).is_some();
                 let keep = match index.tree.lookup(path) {
+                    _ if is_private(path) => index.facts.is_group(path, LINKS_PATH),
                     State::Entry(_) => true,
                     State::Absent => is_shadow,
                     _ => false,
@@ -249,7 +262,7 @@ impl Store {
         if self.is_read_only() && !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty() {
             return Err(Error::ReadOnly);
         }
-        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
         self.dir.open(path, flags, 0).map_err(self.host("open", path))
     }
 
@@ -300,7 +313,7 @@ impl Store {
     }
 
     /// Puts over `stat` what the store knows better than the host.
-    fn dress(&self, stat: &mut Stat, entry: &Entry, with_owner: bool) {
+    pub(crate) fn dress(&self, stat: &mut Stat, entry: &Entry, with_owner: bool) {
         if let Some(attributes) = entry.attributes {
             attributes.apply(stat, with_owner);
         }
@@ -449,6 +462,28 @@ impl Store {
     ) -> impl FnOnce(Errno) -> Error + use<> {
         let path = path.to_vec();
         move |errno| Error::Host { call, path, errno }
+    }
+
+    /// All names of the file at `path`, that of its group among them: the log keeps metadata by name.
+    pub(crate) fn names_of(&self, path: &[u8], entry: &Entry) -> Vec<Vec<u8>> {
+        let mut names = vec![path.to_vec()];
+        if entry.is_directory() {
+            return names;
+        }
+        if entry.names > 1 {
+            let index = self.index();
+            let all = index.tree.walk().into_iter();
+            names = all
+                .filter(|(_, node)| matches!(node, Node::File(ino) if *ino == entry.ino))
+                .map(|(name, _)| name)
+                .collect();
+        }
+        if let Some(origin) = entry.origin
+            && self.remaining(origin.dev, origin.ino).is_some()
+        {
+            names.push(Self::group_path(&Self::group_id(origin.dev, origin.ino)));
+        }
+        names
     }
 
     /// Whether a file of the type `real` carries its metadata itself. Links and special files take no user

@@ -8,7 +8,7 @@ use crate::log::Step;
 use crate::origin::{ORIGIN_XATTR, Origin, RawOrigin};
 use crate::override_stat::{OVERRIDE_XATTR, Override, RawOverride};
 use crate::path::canonical;
-use crate::store::Store;
+use crate::store::{ORIGIN_KEY, STAT_KEY, Store};
 use abi::Errno;
 use abi::fs::XattrFlags;
 
@@ -70,10 +70,15 @@ impl Store {
         } else {
             self.index().facts.of(path).map(|(key, _)| key.to_vec()).collect()
         };
+        Ok(Self::seen_names(&stored))
+    }
+
+    /// Of stored names, those that the view sees, as it sees them.
+    pub(crate) fn seen_names(stored: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let mut names: Vec<Vec<u8>> =
             stored.iter().filter_map(|s| Self::seen_xattr(s)).map(<[u8]>::to_vec).collect();
         names.sort();
-        Ok(names)
+        names
     }
 
     /// Sets `name` on the store's own file at `path`.
@@ -85,7 +90,7 @@ impl Store {
     /// - `ERANGE`, `E2BIG` if name or value is too long.
     /// - `EPERM` for a `user.` attribute of what is neither file nor directory.
     /// - `EEXIST`, `ENODATA` as `flags` say.
-    /// - [`Error::Host`]: `ENOSPC`.
+    /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_xattr(
         &self,
         path: &[u8],
@@ -120,10 +125,14 @@ impl Store {
             }
         }
         if self.carries_xattrs(entry.real) {
-            return self.dir().set_xattr(path, &stored, value).map_err(self.host("setxattr", path));
+            return self
+                .dir()
+                .set_xattr(path, &stored, value, XattrFlags::empty())
+                .map_err(self.host("setxattr", path));
         }
-        let step = Step::Set { path: path.to_vec(), key: stored, value: value.to_vec() };
-        self.transact(&mut writer, vec![step])
+        let set = |path| Step::Set { path, key: stored.clone(), value: value.to_vec() };
+        let steps = self.names_of(path, &entry).into_iter().map(set).collect();
+        self.transact(&mut writer, steps)
     }
 
     /// Removes `name` from the store's own file at `path`.
@@ -142,17 +151,22 @@ impl Store {
         if self.carries_xattrs(entry.real) {
             return self.dir().remove_xattr(path, &stored).map_err(self.host("removexattr", path));
         }
-        self.transact(&mut writer, vec![Step::Unset { path: path.to_vec(), key: stored }])
+        let unset = |path| Step::Unset { path, key: stored.clone() };
+        let steps = self.names_of(path, &entry).into_iter().map(unset).collect();
+        self.transact(&mut writer, steps)
     }
 
     /// The attributes and the origin written on the file at the raw path `raw`.
     pub(crate) fn recorded(&self, raw: &[u8]) -> Result<(Option<Override>, Option<Origin>), Error> {
-        let read = |name| self.dir().xattr(raw, name).map_err(self.host("getxattr", raw));
-        let attributes = match read(OVERRIDE_XATTR)? {
+        let read = |name, key| match self.index().facts.get(raw, key) {
+            Some(text) => Ok(Some(text.to_vec())),
+            None => self.dir().xattr(raw, name).map_err(self.host("getxattr", raw)),
+        };
+        let attributes = match read(OVERRIDE_XATTR, STAT_KEY)? {
             Some(text) => Some(RawOverride(&text).check(raw)?),
             None => None,
         };
-        let origin = match read(ORIGIN_XATTR)? {
+        let origin = match read(ORIGIN_XATTR, ORIGIN_KEY)? {
             Some(text) => Some(RawOrigin(&text).check(raw)?),
             None => None,
         };

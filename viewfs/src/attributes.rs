@@ -1,6 +1,5 @@
 //! Mode, owner, times and length.
 
-use crate::lower::is_refusal;
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
 use crate::overlay::{Actor, Overlay, Resolved, Seen};
 use abi::fs::{FileKind, SetTime};
@@ -30,11 +29,8 @@ impl Overlay {
             Actor::Store(store) => store,
         };
         let change = Change { permissions: Some(permissions), ..Change::default() };
-        if self.is_mincow() && seen.at == Resolved::Lower {
-            match self.lower().try_chmod(path, permissions) {
-                Err(e) if is_refusal(e) => {}
-                other => return other,
-            }
+        if self.try_lower(&seen, false, |lower| lower.try_chmod(path, permissions))? {
+            return Ok(());
         }
         self.set_stat(store, path, &seen, &change)
     }
@@ -56,11 +52,8 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_chown(path, uid, gid),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && seen.at == Resolved::Lower {
-            match self.lower().try_chown(path, uid, gid) {
-                Err(e) if is_refusal(e) => {}
-                other => return other,
-            }
+        if self.try_lower(&seen, false, |lower| lower.try_chown(path, uid, gid))? {
+            return Ok(());
         }
         let is_other = uid.is_some_and(|uid| uid != seen.stat.uid)
             || gid.is_some_and(|gid| gid != seen.stat.gid);
@@ -78,10 +71,17 @@ impl Overlay {
         self.set_stat(store, path, &seen, &change)
     }
 
+    /// Whether the attributes belong to more names than this one: then the file is copied up, and the store
+    /// knows all its names.
+    const fn has_other_lower_names(seen: &Seen) -> bool {
+        seen.stat.nlink > 1
+    }
+
     fn set_stat(&self, store: &Store, path: &[u8], seen: &Seen, change: &Change) -> Result<()> {
         let is_light = self.is_mincow()
             && self.options().vstat
             && !seen.stat.is_directory()
+            && !Self::has_other_lower_names(seen)
             && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_));
         if is_light {
             // The data stays the lower file's, where later changes are tried first.
@@ -120,11 +120,8 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_set_times(path, atime, mtime),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
-            match self.lower().try_set_times(path, atime, mtime) {
-                Err(e) if is_refusal(e) => {}
-                other => return other,
-            }
+        if self.try_lower(&seen, true, |lower| lower.try_set_times(path, atime, mtime))? {
+            return Ok(());
         }
         self.copy_up(store, path, &seen, true)?;
         Ok(store.set_times(path, atime.map(SetTime::resolve), mtime.map(SetTime::resolve))?)
@@ -152,11 +149,8 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_truncate(path, size_bytes),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
-            match self.lower().try_truncate(path, size_bytes) {
-                Err(e) if is_refusal(e) => {}
-                other => return other,
-            }
+        if self.try_lower(&seen, true, |lower| lower.try_truncate(path, size_bytes))? {
+            return Ok(());
         }
         self.copy_up(store, path, &seen, size_bytes > 0)?;
         Ok(store.truncate(path, size_bytes)?)

@@ -8,6 +8,11 @@ use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{New, Store};
 
+/// Makes a name on a tree, for real.
+type Real<'a> = &'a dyn Fn(&dyn Lower, &[u8]) -> Result<()>;
+/// Makes a name in the store.
+type Stored<'a> = &'a dyn Fn(&Store, &[u8], &New) -> Result<()>;
+
 impl Overlay {
     /// Makes one new name: by `real` on a tree, by `stored` in the store.
     fn make(
@@ -16,8 +21,8 @@ impl Overlay {
         permissions: u32,
         caller: Caller,
         is_directory: bool,
-        real: &dyn Fn(&dyn Lower, &[u8]) -> Result<()>,
-        stored: &dyn Fn(&Store, &[u8], &New) -> Result<()>,
+        real: Real<'_>,
+        stored: Stored<'_>,
     ) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
@@ -51,6 +56,8 @@ impl Overlay {
     /// - `EEXIST` if it exists.
     /// - `EROFS` where nothing can be made; what the host answers: `ENOSPC`.
     pub fn mkdir(&self, path: &[u8], permissions: u32, caller: Caller) -> Result<()> {
+        // As the kernel's vfs_mkdir: set-id bits are not taken, only inherited.
+        let permissions = permissions & 0o1777;
         self.make(
             path,
             permissions,

@@ -52,7 +52,7 @@ impl Overlay {
             Some(seen) if seen.stat.kind() == FileKind::Symlink => Err(Errno::ELOOP),
             Some(_) if flags.contains(OFlags::DIRECTORY) => Err(Errno::ENOTDIR),
             Some(seen) if writes => self.open_write(path, &seen, flags),
-            Some(_) => self.open_read(path, flags - (OFlags::CREATE | OFlags::EXCL)),
+            Some(_) => self.open_read(path, flags.difference(OFlags::CREATE | OFlags::EXCL)),
             None if creates && flags.contains(OFlags::DIRECTORY) => Err(Errno::EINVAL),
             None if creates => self.create(path, flags, permissions, caller),
             None => Err(Errno::ENOENT),
@@ -78,14 +78,14 @@ impl Overlay {
     }
 
     fn open_write(&self, path: &[u8], seen: &Seen, flags: OFlags) -> Result<OwnedFd> {
-        let flags = flags - (OFlags::CREATE | OFlags::EXCL);
+        let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
         let store = match self.actor(path)? {
             Actor::Real(tree) => return tree.try_open(path, flags, 0),
             Actor::Store(store) => store,
         };
         if seen.stat.kind() != FileKind::Regular {
             // Writing to a FIFO, socket or device changes no file.
-            return self.open_read(path, flags - OFlags::TRUNC);
+            return self.open_read(path, flags.difference(OFlags::TRUNC));
         }
         if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
             match self.lower().try_open(path, flags, 0) {
@@ -188,13 +188,13 @@ impl Overlay {
         is_directory: bool,
     ) -> New {
         let mut new = New { permissions, owner: None };
+        let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
+        if inherits && is_directory {
+            new.permissions |= libc_bits::S_ISGID;
+        }
         if self.options().vstat {
-            let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
             let gid = if inherits { parent.stat.gid } else { caller.gid };
             new.owner = Some((caller.uid, gid));
-            if inherits && is_directory {
-                new.permissions |= libc_bits::S_ISGID;
-            }
         }
         new
     }

@@ -98,10 +98,13 @@ impl MountOptions {
         self.except.iter().any(|e| strip(path, e).is_some())
     }
 
-    /// Whether something below `path` stays as it was: `path` can't be moved or removed.
+    /// Whether `path`, or something below it, is an exception's root: it can't be moved or removed, like a
+    /// mount point. What is inside an exception is the host's business.
     #[must_use]
     pub fn holds_excepted(&self, path: &[u8]) -> bool {
-        self.except.iter().any(|e| strip(e, path).is_some())
+        let is_inside =
+            self.except.iter().any(|e| strip(path, e).is_some_and(|rest| !rest.is_empty()));
+        !is_inside && self.except.iter().any(|e| strip(e, path).is_some())
     }
 }
 

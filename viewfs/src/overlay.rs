@@ -1,6 +1,6 @@
 //! The overlay: which of the trees a name is found in, and its attributes.
 
-use crate::lower::Lower;
+use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
 use abi::module::MountError;
 use abi::{Errno, Result};
@@ -11,9 +11,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What is laid over the lower tree.
 pub enum Source {
     /// A copy-on-write store, for cow and mincow.
-    Store(Store),
+    Store(Box<Store>),
     /// A plain tree, for move and merge.
     Tree(Box<dyn Lower>),
+}
+
+impl From<Store> for Source {
+    fn from(store: Store) -> Self {
+        Self::Store(Box::new(store))
+    }
 }
 
 /// Where a name is.
@@ -200,6 +206,15 @@ impl Overlay {
             }
             (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
             (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
+            (Resolved::Merged, Source::Store(store)) if self.is_mincow() => {
+                let mut stat = store.stat(path, vstat)?;
+                // Names are made and removed in either of the two.
+                if let Ok(lower) = self.lower.stat(path) {
+                    stat.mtime = stat.mtime.max(lower.mtime);
+                    stat.ctime = stat.ctime.max(lower.ctime);
+                }
+                Ok(stat)
+            }
             (_, Source::Store(store)) => Ok(store.stat(path, vstat)?),
         }
     }
@@ -314,6 +329,39 @@ impl Overlay {
             Ok(State::Absent) => true,
             Ok(State::Entry(e)) => e.is_directory() && e.lower_visible,
             _ => false,
+        }
+    }
+
+    /// In mincow, does a change of attributes for real first, where the lower file shows; true if that
+    /// settles it. A directory that is in both trees is changed in both, so that what is made in the lower
+    /// one goes on inheriting from it.
+    ///
+    /// # Errors
+    /// What the host answers, but for want of rights.
+    pub(crate) fn try_lower(
+        &self,
+        seen: &Seen,
+        with_shadow: bool,
+        change: impl FnOnce(&dyn Lower) -> Result<()>,
+    ) -> Result<bool> {
+        let settles = match seen.at {
+            Resolved::Lower => true,
+            Resolved::Shadow(_) if with_shadow => true,
+            Resolved::Merged => false,
+            _ => return Ok(false),
+        };
+        if !self.is_mincow() {
+            return Ok(false);
+        }
+        match change(self.lower()) {
+            Ok(()) => Ok(settles),
+            Err(e) if is_refusal(e) => Ok(false),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EOPNOTSUPP | Errno::ENODATA)
+                if !settles =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(e),
         }
     }
 

@@ -35,8 +35,7 @@ impl Overlay {
         let (from, to) = (canonical(from)?, canonical(to)?);
         let options = self.options();
         let is_fixed = |path: &[u8]| path.is_empty() || options.holds_excepted(path);
-        if is_fixed(from) && !options.is_excepted(from) || is_fixed(to) && !options.is_excepted(to)
-        {
+        if is_fixed(from) || is_fixed(to) {
             return Err(Errno::EBUSY);
         }
         let _change = self.lock();

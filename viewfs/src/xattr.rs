@@ -1,6 +1,5 @@
 //! Extended attributes.
 
-use crate::lower::is_refusal;
 use crate::overlay::{Actor, Overlay, Resolved, Source};
 use abi::fs::{FileKind, XattrFlags};
 use abi::{Errno, Result};
@@ -21,6 +20,7 @@ impl Overlay {
             (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) if !path.is_empty() => {
                 Ok(store.xattr(path, name)?)
             }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.group_xattr(&group, name)?),
             _ => self.lower().xattr(path, name),
         }
     }
@@ -38,6 +38,7 @@ impl Overlay {
             (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) if !path.is_empty() => {
                 Ok(store.xattr_names(path)?)
             }
+            (Resolved::Linked(group), Source::Store(store)) => Ok(store.group_xattr_names(&group)?),
             _ => self.lower().xattr_names(path),
         }
     }
@@ -67,6 +68,7 @@ impl Overlay {
     /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
     /// - `ENOENT`, `ENOTDIR` if it does not exist.
     /// - `EROFS` if it comes from the source of a merge or the store stopped.
+    /// - `EOPNOTSUPP` for the root of a cow, whose attributes are the lower root's.
     /// - `EOPNOTSUPP` for a namespace that is not known; `EPERM` for one that needs rights, where attributes
     ///   are not virtual, and for `user.` on what is neither file nor directory.
     /// - `ERANGE`, `E2BIG` if name or value is too long; `EEXIST`, `ENODATA` as `flags` say.
@@ -85,13 +87,14 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_set_xattr(path, name, value, flags),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_))
-            || path.is_empty()
-        {
-            match self.lower().try_set_xattr(path, name, value, flags) {
-                Err(e) if is_refusal(e) && !path.is_empty() => {}
-                other => return other,
-            }
+        if path.is_empty() && !self.is_mincow() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.try_lower(&seen, true, |lower| lower.try_set_xattr(path, name, value, flags))? {
+            return Ok(());
+        }
+        if path.is_empty() {
+            return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;
         self.copy_up(store, path, &seen, true)?;
@@ -115,13 +118,14 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_remove_xattr(path, name),
             Actor::Store(store) => store,
         };
-        if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_))
-            || path.is_empty()
-        {
-            match self.lower().try_remove_xattr(path, name) {
-                Err(e) if is_refusal(e) && !path.is_empty() => {}
-                other => return other,
-            }
+        if path.is_empty() && !self.is_mincow() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.try_lower(&seen, true, |lower| lower.try_remove_xattr(path, name))? {
+            return Ok(());
+        }
+        if path.is_empty() {
+            return Ok(());
         }
         self.check_name(seen.stat.kind(), name)?;
         self.xattr(path, name)?;

@@ -1,8 +1,8 @@
 //! A [`Dir`] that dies.
 
-use super::{Dir, DirEntry, Move};
+use super::{Dir, DirEntry, Move, Scanned};
 use crate::stat::Stat;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use rustix::fs::OFlags;
 use std::os::fd::OwnedFd;
@@ -48,6 +48,10 @@ impl<D: Dir> Dir for Faulty<D> {
         self.inner.list(path)
     }
 
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>> {
+        self.inner.scan(path, wanted)
+    }
+
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
         self.inner.readlink(path)
     }
@@ -60,9 +64,9 @@ impl<D: Dir> Dir for Faulty<D> {
         self.inner.xattr_names(path)
     }
 
-    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
+    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
         self.spend()?;
-        self.inner.set_xattr(path, name, value)
+        self.inner.set_xattr(path, name, value, flags)
     }
 
     fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {

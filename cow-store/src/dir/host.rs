@@ -1,14 +1,14 @@
 //! A directory of the host, reached through an open handle.
 
 use super::copy::{copy, errno};
-use super::{Dir, DirEntry, Move};
+use super::{Dir, DirEntry, Move, Scanned};
 use crate::path::split;
 use crate::stat::Stat;
-use abi::fs::{FileKind, Timestamp};
+use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use rustix::fs::{
     self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps,
-    Uid, XattrFlags,
+    Uid,
 };
 use rustix::io;
 use std::ffi::OsStr;
@@ -70,7 +70,11 @@ impl HostDir {
             None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
             Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
             Some((parent, name)) => {
-                let parent = self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0)?;
+                let parent = match self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0) {
+                    // A link on the way: to one who follows none it is no directory.
+                    Err(Errno::ELOOP) => return Err(Errno::ENOTDIR),
+                    other => other?,
+                };
                 f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
             }
         }
@@ -149,6 +153,32 @@ impl Dir for HostDir {
         Ok(entries)
     }
 
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>> {
+        let fd = self.open_raw(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let handle = Self::new(fd);
+        let mut found = Vec::new();
+        for entry in fs::Dir::read_from(handle.root()).map_err(errno)? {
+            let entry = entry.map_err(errno)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let stat = handle.stat(name)?;
+            let mut xattrs = Vec::new();
+            if matches!(stat.kind(), FileKind::Regular | FileKind::Directory) {
+                for xattr in handle.xattr_names(name)? {
+                    if wanted.contains(&xattr.as_slice())
+                        && let Some(value) = handle.xattr(name, &xattr)?
+                    {
+                        xattrs.push((xattr, value));
+                    }
+                }
+            }
+            found.push(Scanned { name: name.to_vec(), stat, xattrs });
+        }
+        Ok(found)
+    }
+
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
         let target = self.at(path, |at, name| fs::readlinkat(at, name, Vec::new()))?;
         Ok(target.into_bytes())
@@ -175,9 +205,10 @@ impl Dir for HostDir {
         }
     }
 
-    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8]) -> Result<()> {
+    fn set_xattr(&self, path: &[u8], name: &[u8], value: &[u8], flags: XattrFlags) -> Result<()> {
         let name = OsStr::from_bytes(name);
-        self.by_proc(path, |p| fs::lsetxattr(p, name, value, XattrFlags::empty()))
+        let flags = fs::XattrFlags::from_bits_retain(flags.bits());
+        self.by_proc(path, |p| fs::lsetxattr(p, name, value, flags))
     }
 
     fn remove_xattr(&self, path: &[u8], name: &[u8]) -> Result<()> {
@@ -186,24 +217,18 @@ impl Dir for HostDir {
 
     fn mkdir(&self, path: &[u8], mode: u32) -> Result<()> {
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        self.at(path, |at, name| {
-            fs::mkdirat(at, name, mode)?;
-            fs::chmodat(at, name, mode, AtFlags::empty())
-        })
+        self.at(path, |at, name| fs::mkdirat(at, name, mode))
     }
 
     fn mknod(&self, path: &[u8], kind: FileKind, mode: u32) -> Result<()> {
-        let (file_type, is_device) = match kind {
-            FileKind::Fifo => (FileType::Fifo, false),
-            FileKind::Socket => (FileType::Socket, false),
-            FileKind::CharDevice => (FileType::CharacterDevice, true),
+        let file_type = match kind {
+            FileKind::Fifo => FileType::Fifo,
+            FileKind::Socket => FileType::Socket,
+            FileKind::CharDevice => FileType::CharacterDevice,
             _ => return Err(Errno::EINVAL),
         };
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        self.at(path, |at, name| {
-            fs::mknodat(at, name, file_type, mode, 0)?;
-            if is_device { Ok(()) } else { fs::chmodat(at, name, mode, AtFlags::empty()) }
-        })
+        self.at(path, |at, name| fs::mknodat(at, name, file_type, mode, 0))
     }
 
     fn symlink(&self, target: &[u8], path: &[u8]) -> Result<()> {

@@ -195,7 +195,8 @@ impl Store {
                 Err(_) => 0,
             };
             if names == 0 && !self.doubt.load(Ordering::SeqCst) {
-                self.transact(writer, vec![Step::Group { id, remaining: u64::MAX }])?;
+                let forget = Step::Drop { path: path.clone() };
+                self.transact(writer, vec![Step::Group { id, remaining: u64::MAX }, forget])?;
                 self.discard(&path);
             }
         }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NEW: New = New { permissions: 0o4710, owner: Some((12, 34)) };
 
+type Setup = fn(&Store, &LowerTree);
 type Step = fn(&Store, &LowerTree) -> Result<(), Error>;
 
 /// `d` copied up with a file, a symlink and a whiteout in it; `d/sub` with a whiteout only; new files and
@@ -35,16 +36,16 @@ fn setup(store: &Store, lower: &LowerTree) {
 }
 
 /// Runs `step` stopped after 0, 1, 2, ... calls, in every form.
-fn check(step: Step) {
+fn check(setup: Setup, step: Step) {
     for form in FORMS {
-        check_form(step, form, false);
+        check_form(setup, step, form, false);
         if !form.xattrs {
-            check_form(step, form, true);
+            check_form(setup, step, form, true);
         }
     }
 }
 
-fn check_form(step: Step, form: Form, torn: bool) {
+fn check_form(setup: Setup, step: Step, form: Form, torn: bool) {
     let lower = LowerTree::new();
     let outcome = |run: bool, limit: usize| {
         let dir = scratch();
@@ -89,7 +90,7 @@ fn check_form(step: Step, form: Form, torn: bool) {
 
 macro_rules! crash_tests {
     ($($name:ident: $step:expr;)*) => {
-        $(#[test] fn $name() { check($step); })*
+        $(#[test] fn $name() { check(setup, $step); })*
     };
 }
 
@@ -147,6 +148,27 @@ crash_tests! {
     shadow_happens_or_not: |s, l| s.shadow(b"q", &l.stat("d/f"), &Change::default());
     opaque_happens_or_not: |s, _| s.set_opaque(b"dir");
     clear_of_a_directory_happens_or_not: |s, _| s.clear(b"dir");
+}
+
+/// Few files, for operations whose calls grow with their number.
+fn setup_snapshot(store: &Store, lower: &LowerTree) {
+    lower.copy_up(store, "d/g").unwrap();
+    store.mkdir(b"dir", &NEW).unwrap();
+    store.symlink(b"dir/link", b"somewhere", &NEW).unwrap();
+    store.snapshot("kept").unwrap();
+    store.unlink(b"d/g", true).unwrap();
+    store.rename(b"dir", b"dir2", RenameFlags::empty(), false).unwrap();
+    write(store.create(b"new", &NEW, OFlags::WRONLY).unwrap(), "new file");
+}
+
+#[test]
+fn rollback_happens_or_not() {
+    check(setup_snapshot, |s, _| s.rollback("kept"));
+}
+
+#[test]
+fn snapshot_changes_nothing_in_the_view_wherever_it_stops() {
+    check(setup_snapshot, |s, _| s.snapshot("second"));
 }
 
 #[test]

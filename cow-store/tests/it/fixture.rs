@@ -1,6 +1,6 @@
 //! A store in a temporary directory, and its whole state as text.
 
-use abi::fs::FileKind;
+use abi::fs::{FileKind, XattrFlags};
 use cow_store::dir::{Dir, Faulty, HostDir};
 use cow_store::path::join;
 use cow_store::{Access, Form, Lower, OFlags, Stat, State, Store, WhiteoutForm};
@@ -27,7 +27,7 @@ pub(crate) fn scratch() -> TempDir {
         let file = dir.path().join("probe");
         std::fs::write(&file, "").unwrap();
         let host = host_dir(dir.path());
-        if host.set_xattr(b"probe", b"user.probe", b"1").is_ok() {
+        if host.set_xattr(b"probe", b"user.probe", b"1", XattrFlags::empty()).is_ok() {
             std::fs::remove_file(file).unwrap();
             return dir;
         }

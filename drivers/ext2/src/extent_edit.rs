@@ -1,7 +1,8 @@
 //! Extent trees, changed: one entry in, one entry out, room made where there is none.
 //!
-//! Room is made one step at a time (a node is split, or the tree grows by a level) and the way from the root is
-//! looked up again after each, so no step has to know what the one before did to the way.
+//! Room is made one step at a time (a node is split, or the tree grows by a level) and the way from
+//! the root is looked up again after each, so no step has to know what the one before did to the
+//! way.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::extent::{DEPTH_MAX, ENTRY, Extent, LEN_MAX, LEN_UNWRITTEN_MAX, Node, emit_header};
@@ -239,8 +240,8 @@ impl Volume {
         Ok(())
     }
 
-    /// The node below `way[level]`, which has room, parts with its second half; when the way goes through its
-    /// last entry, with that alone, so that a file which grows fills its nodes.
+    /// The node below `way[level]`, which has room, parts with its second half; when the way goes
+    /// through its last entry, with that alone, so that a file which grows fills its nodes.
     fn split_node(&mut self, inode: &mut Inode, way: &[Step], level: usize) -> Result<()> {
         let (Some(parent), Some(step)) = (way.get(level), way.get(level.saturating_add(1))) else {
             return Ok(());
@@ -306,8 +307,8 @@ impl Volume {
         Ok(Some((way, at, extent)))
     }
 
-    /// Frees file blocks `from..end`, the last first, at most `steps` extents; returns the block behind what is
-    /// still there, `from` when all is done.
+    /// Frees file blocks `from..end`, the last first, at most `steps` extents; returns the block
+    /// behind what is still there, `from` when all is done.
     pub(crate) fn remove_extents(
         &mut self,
         inode: &mut Inode,
@@ -317,10 +318,11 @@ impl Volume {
     ) -> Result<u64> {
         let mut end = end;
         for _ in 0..steps {
-            let Some((way, at, extent)) = self.last_before(inode, end)? else { return Ok(from) };
-            if extent.end() <= from {
+            let found = self.last_before(inode, end)?.filter(|(_, _, e)| e.end() > from);
+            let Some((way, at, extent)) = found else {
+                self.shrink_tree(inode)?;
                 return Ok(from);
-            }
+            };
             let cut_from = from.max(u64::from(extent.file_block));
             let cut_end = end.min(extent.end());
             self.cut(inode, &way, at, &extent, cut_from, cut_end)?;
@@ -330,7 +332,32 @@ impl Volume {
             inode.blocks_512 = inode.blocks_512.saturating_sub(self.sectors(count));
             end = cut_from;
         }
+        self.shrink_tree(inode)?;
         Ok(end.max(from))
+    }
+
+    /// A root with one child that the root could hold takes the child's place.
+    fn shrink_tree(&mut self, inode: &mut Inode) -> Result<()> {
+        for _ in 0..DEPTH_MAX {
+            let root = Node::parse(inode.ino, &inode.i_block, None)?;
+            if root.depth == 0 || root.entries != 1 {
+                return Ok(());
+            }
+            let (child, below, max) = (root.child(0), root.depth.saturating_sub(1), root.max);
+            let bytes = self.extent_block(inode, child, below)?;
+            let node = Node::parse(inode.ino, &bytes, Some(below))?;
+            if node.entries > max {
+                return Ok(());
+            }
+            init_root(inode);
+            emit_header(&mut inode.i_block, max, below);
+            set_entries(&mut inode.i_block, node.entries);
+            let entries = crate::le::bytes_at(&bytes, ENTRY, node.entries.saturating_mul(ENTRY));
+            put(&mut inode.i_block, ENTRY, entries);
+            self.release_meta(child)?;
+            inode.blocks_512 = inode.blocks_512.saturating_sub(self.sectors(1));
+        }
+        Ok(())
     }
 
     /// Takes file blocks `from..end`, all of them in `extent`, out of the tree.
@@ -356,7 +383,8 @@ impl Volume {
         }
     }
 
-    /// Turns unwritten file blocks `from..end`, all in one extent, into data (or the other way round).
+    /// Turns unwritten file blocks `from..end`, all in one extent, into data (or the other way
+    /// round).
     pub(crate) fn mark_extent(
         &mut self,
         inode: &mut Inode,

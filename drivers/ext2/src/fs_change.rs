@@ -13,6 +13,7 @@ use abi::fs::{
     Timestamp, XattrFlags,
 };
 use abi::{Errno, Result};
+use std::sync::Arc;
 
 /// Runs (allocations, extents) that one change of fallocate(2) makes.
 const STEPS: usize = 64;
@@ -122,10 +123,14 @@ impl Ext2 {
         let has_name = |volume: &Volume| {
             volume.is_read_only() || !matches!(volume.inode_any(ino), Ok(inode) if inode.links == 0)
         };
-        if has_name(&self.volume()) {
-            return;
+        {
+            let volume = self.volume();
+            if has_name(&volume) && !volume.windows.has(ino) {
+                return;
+            }
         }
         let mut volume = self.volume_mut();
+        volume.windows.remove(ino);
         // Between the two locks someone may have opened, named or freed it.
         if has_name(&volume) || self.handles().is_open(ino) {
             return;
@@ -217,6 +222,12 @@ impl Ext2 {
         let mut volume = self.volume_mut();
         if volume.is_read_only() {
             return if volume.has_failed() { Err(Errno::EIO) } else { Ok(()) };
+        }
+        if volume.tx.is_empty() {
+            // Nothing but data: the others need not wait for the device.
+            let device = Arc::clone(&volume.device);
+            drop(volume);
+            return Ok(device.flush().map_err(Error::Io)?);
         }
         Ok(volume.commit()?)
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 /// The type `umfuseext2`: ext2, ext3 and ext4 on any block device.
 ///
-/// Options: `sb=N` takes the superblock at `N` KiB, as in ext4(5), read-only; `noload` ignores the journal,
-/// read-only; `noatime` never moves access times.
+/// Options: `sb=N` takes the superblock at `N` KiB, as in ext4(5), read-only; `noload` ignores the
+/// journal, read-only; `noatime` never moves access times.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ext2Type;
 
@@ -85,7 +85,10 @@ fn open(
     }
     if needs_recovery && !choices.noload {
         let (js, map) = read_journal(&volume)?;
-        let Recovered { overlay, transactions, .. } = recover(&volume, js, &map)?;
+        let Recovered { overlay, transactions, has_fast_commits, .. } = recover(&volume, js, &map)?;
+        if has_fast_commits {
+            tracing::warn!(target: "ext2", "the fast commits of the journal are not shown");
+        }
         tracing::info!(target: "ext2", "{transactions} transactions of the journal shown, not written");
         volume.overlay = overlay;
         // The superblock and whatever was read of it may have a younger copy in the log.
@@ -139,9 +142,16 @@ fn names<F: bitflags::Flags<Bits = u32>>(features: F) -> String {
 }
 
 /// Writes what the log holds to its places and empties the log.
-fn write_back(volume: &Volume) -> Result<()> {
+fn write_back(volume: &Volume) -> core::result::Result<(), MountError> {
     let (js, map) = read_journal(volume)?;
-    let Recovered { overlay, next_sequence, transactions } = recover(volume, js, &map)?;
+    let Recovered { overlay, next_sequence, transactions, has_fast_commits } =
+        recover(volume, js, &map)?;
+    if has_fast_commits {
+        return Err(MountError::new(
+            Errno::EROFS,
+            "the journal holds fast commits; run e2fsck, or mount with ro to see the state before them",
+        ));
+    }
     tracing::info!(target: "ext2", "{transactions} transactions of the journal written");
     let mut bytes = vec![0; volume.sb.block_bytes()];
     for (block, copy) in overlay.sorted() {
@@ -173,9 +183,18 @@ fn begin_writing(volume: &mut Volume) -> Result<()> {
     if volume.state_at_mount & STATE_ERRORS != 0 {
         tracing::warn!(target: "ext2", "the volume has errors; running e2fsck is recommended");
     }
+    let (free_blocks, free_inodes) = count_free(volume)?;
     volume.seed_generation();
     volume.read_only = false;
+    let is_wide = volume.sb.desc_size >= 64;
     volume.write_super_now(|raw| {
+        // The kernel brings these up to date at an unmount only: after a crash the descriptors are
+        // right.
+        put_u32(raw, field::FREE_INODES, free_inodes);
+        put_u32(raw, field::FREE_BLOCKS_LO, crate::le::low32(free_blocks));
+        if is_wide {
+            put_u32(raw, field::FREE_BLOCKS_HI, crate::le::high32(free_blocks));
+        }
         let now = crate::le::low32(abi::fs::Timestamp::now().seconds.cast_unsigned());
         put_u32(raw, field::MTIME, now);
         let mounts = u16_at(raw, field::MNT_COUNT).saturating_add(1);
@@ -188,6 +207,17 @@ fn begin_writing(volume: &mut Volume) -> Result<()> {
         tracing::info!(target: "ext2", "{orphans} orphans freed");
     }
     Ok(())
+}
+
+/// Free blocks and inodes by the descriptors.
+fn count_free(volume: &Volume) -> Result<(u64, u32)> {
+    let (mut blocks, mut inodes) = (0u64, 0u32);
+    for group in 0..volume.sb.groups {
+        let desc = volume.group(group)?;
+        blocks = blocks.saturating_add(u64::from(desc.free_blocks));
+        inodes = inodes.saturating_add(desc.free_inodes);
+    }
+    Ok((blocks.min(volume.sb.blocks_count), inodes.min(volume.sb.inodes_count)))
 }
 
 /// The root must be a directory that can be read.

@@ -1,8 +1,9 @@
-//! The orphan file: what the kernel uses in place of the list of orphans when the feature `orphan_file` is on.
+//! The orphan file: what the kernel uses in place of the list of orphans when the feature
+//! `orphan_file` is on.
 //!
-//! Each block holds inode numbers, 0 for none, and at its end a magic number and a checksum. What a mount finds
-//! there is moved to the list of orphans, which this driver goes on with; it never adds to the file. Source:
-//! `Documentation/filesystems/ext4/orphan.rst`.
+//! Each block holds inode numbers, 0 for none, and at its end a magic number and a checksum. What a
+//! mount finds there is moved to the list of orphans, which this driver goes on with; it never adds
+//! to the file. Source: `Documentation/filesystems/ext4/orphan.rst`.
 
 use crate::csum::crc32c;
 use crate::error::{Corrupt, Error, Result, Summed};
@@ -59,7 +60,8 @@ impl Volume {
             return Err(Corrupt::Orphan { ino: file.ino }.into());
         }
         let summed = u32_at(&bytes, tail.saturating_add(4));
-        if self.sb.has_metadata_csum() && summed != sum(file, block, &bytes) {
+        let is_summed = self.sb.has_metadata_csum();
+        if is_summed && summed != sum(file, block, &bytes) {
             return Err(Error::Checksum(Summed::Inode(file.ino)));
         }
         let slots: Vec<usize> =
@@ -72,8 +74,10 @@ impl Volume {
                 volume.store_inode(&orphan)?;
                 let bytes = volume.edit(block, Kind::Plain)?;
                 put_u32(bytes, at, 0);
-                let sum = sum(file, block, bytes);
-                put_u32(bytes, tail.saturating_add(4), sum);
+                if is_summed {
+                    let sum = sum(file, block, bytes);
+                    put_u32(bytes, tail.saturating_add(4), sum);
+                }
                 Ok(())
             })?;
         }

@@ -1,15 +1,17 @@
 //! Extended attributes, changed.
 //!
-//! Both places (behind the inode's fields, and the block) are read into lists, changed as lists, and written
-//! anew. An attribute goes into the inode if it fits there, else into the block. Blocks that inodes share are
-//! left to the others and copied.
+//! Both places (behind the inode's fields, and the block) are read into lists, changed as lists,
+//! and written anew. An attribute goes into the inode if it fits there, else into the block. Blocks
+//! that inodes share are left to the others and copied.
 
 use crate::error::{Error, Result};
+use crate::features::Compat;
 use crate::inode::{Inode, OLD_INODE_BYTES};
 use crate::le::{
     bytes_at_mut, low8, low16, low32, put, put_u8, put_u16, put_u32, round4, u32_at, us, wide,
 };
 use crate::seal::Kind;
+use crate::superblock::field;
 use crate::volume::Volume;
 use crate::xattr::{
     BLOCK_HEAD, ENTRY_HEAD, INDEX_ACL_ACCESS, INDEX_ACL_DEFAULT, INDEX_SYSTEM, MAGIC, in_block,
@@ -55,7 +57,8 @@ fn list_bytes(list: &[Attribute]) -> usize {
     list.iter().map(Attribute::bytes).fold(4, usize::saturating_add)
 }
 
-/// Writes a list: entries from `first` on, values from the end down. Offsets count from the start of `area`.
+/// Writes a list: entries from `first` on, values from the end down. Offsets count from the start
+/// of `area`.
 fn emit_list(area: &mut [u8], first: usize, list: &[Attribute], is_hashed: bool) {
     let mut at = first;
     let mut value_at = area.len();
@@ -175,7 +178,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Lets go of the block of attributes: freed if nobody shares it. The inode is left to be stored.
+    /// Lets go of the block of attributes: freed if nobody shares it. The inode is left to be
+    /// stored.
     pub(crate) fn release_xattrs(&mut self, inode: &mut Inode) -> Result<()> {
         let block = inode.file_acl;
         let Some(bytes) = self.xattr_block(inode)? else { return Ok(()) };
@@ -210,6 +214,23 @@ impl Volume {
         Ok(())
     }
 
+    /// Turns the feature `ext_attr` on, as `ext4_xattr_update_super_block`.
+    ///
+    /// # Errors
+    /// - `EOPNOTSUPP` on revision 0, which has no features.
+    fn use_xattrs(&mut self) -> Result<()> {
+        if self.sb.compat.contains(Compat::EXT_ATTR) {
+            return Ok(());
+        }
+        let raw = self.edit_super()?;
+        if u32_at(raw, field::REV_LEVEL) == 0 {
+            return Error::answer(Errno::EOPNOTSUPP);
+        }
+        let bits = u32_at(raw, field::COMPAT) | Compat::EXT_ATTR.bits();
+        put_u32(raw, field::COMPAT, bits);
+        Ok(())
+    }
+
     /// Sets the stored form of an attribute. Part of a change; stores the inode.
     pub(crate) fn set_xattr_raw(
         &mut self,
@@ -218,6 +239,7 @@ impl Volume {
         name: &[u8],
         value: &[u8],
     ) -> Result<()> {
+        self.use_xattrs()?;
         let mut lists = self.xattr_lists(inode)?;
         lists.inode.retain(|a| !a.is(index, name));
         lists.block.retain(|a| !a.is(index, name));
@@ -296,8 +318,8 @@ impl Volume {
         if self.drop_xattr(inode, index, rest)? { Ok(()) } else { Error::answer(Errno::ENODATA) }
     }
 
-    /// What a new inode takes from its directory's default ACL, as `ext4_init_acl`. Part of a change; the
-    /// inode is stored already.
+    /// What a new inode takes from its directory's default ACL, as `ext4_init_acl`. Part of a
+    /// change; the inode is stored already.
     pub(crate) fn inherit_acl(&mut self, dir: &Inode, inode: &mut Inode) -> Result<()> {
         if matches!(inode.kind, abi::fs::FileKind::Symlink) {
             return Ok(());

@@ -38,7 +38,7 @@ pub use mount::{mount, umount};
 pub use request::{Refused, ask};
 pub use services::{add_services, alias, delete_services, list_services};
 pub use stage::Stage;
-pub use start::{Start, run};
+pub use start::{Start, drivers, run};
 pub use su::su;
 pub use sudo::sudo;
 pub use umview::umview;

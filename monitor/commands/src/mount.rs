@@ -98,9 +98,7 @@ pub fn umount(arguments: &Viewumount) -> Result<()> {
                         .to_owned()
                 }
                 Errno::EINVAL => "not a mount point".to_owned(),
-                Errno::EPERM => {
-                    "it is permanent, or of the view around this one, or the host's".to_owned()
-                }
+                Errno::EPERM => "not a mount point of this view's own, or permanent".to_owned(),
                 other => other.desc().to_owned(),
             };
             say("viewumount", &format!("{}: {why}", target.display()));

@@ -36,16 +36,25 @@ pub struct Start {
     pub command: Vec<OsString>,
 }
 
-/// Every module and driver that this build has.
-fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let drivers: Vec<Arc<dyn abi::fs::FileSystemType>> = vec![
+/// Every file system driver that this build has.
+#[must_use]
+pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
+    vec![
         Arc::new(ext2::Ext2Type),
         Arc::new(fat::FatType),
         Arc::new(iso9660::Iso9660Type),
         Arc::new(umfuse::memfs::MemFsType),
+    ]
+}
+
+/// Every module that this build has.
+fn modules() -> Vec<Arc<dyn abi::module::Module>> {
+    let mut all: Vec<Arc<dyn abi::module::Module>> = vec![
+        Arc::new(umfuse::Umfuse::new(drivers())),
+        Arc::new(umdev::Umdev::new()),
+        Arc::new(ummisc::Ummisc),
+        Arc::new(umbinfmt::Umbinfmt),
     ];
-    let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers)), Arc::new(umdev::Umdev::new())];
     all.extend(monitor::builtin::modules());
     all
 }
@@ -111,7 +120,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
 
 fn begin_log(start: &Start) {
     let filter = start.log.clone().or_else(|| std::env::var("UMVIEW_LOG").ok());
-    let filter = filter.unwrap_or_else(|| if start.quiet { "error".into() } else { "warn".into() });
+    let filter = filter.unwrap_or_else(|| "error".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

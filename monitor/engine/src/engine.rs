@@ -6,6 +6,7 @@ use crate::pool::Pool;
 use crate::process::Process;
 use crate::sys::process as sys;
 use crate::{Tid, notify};
+use abi::module::Paces;
 use abi::{Errno, Result};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -40,6 +41,18 @@ pub(crate) enum Command {
 
 /// The signal that makes the tracer thread look at its commands.
 const DOORBELL: i32 = libc::SIGURG;
+
+/// Does something in the tracer's thread that the doorbell must not break off. It rings again afterwards.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    let mut doorbell = nix::sys::signal::SigSet::empty();
+    doorbell.add(nix::sys::signal::Signal::SIGURG);
+    let blocked = doorbell.thread_block().is_ok();
+    let done = work();
+    if blocked {
+        let _ = doorbell.thread_unblock();
+    }
+    done
+}
 
 /// The shared state of the engine. One per monitor.
 pub struct Engine {
@@ -117,6 +130,14 @@ impl Engine {
         process.require(groups);
         if !process.missing().is_empty() && !process.is_detached() {
             self.command(Command::Interrupt(tid));
+        }
+    }
+
+    /// Gives the process of `tid` clocks of its own, or the host's for `None`. They show from the moment on that its
+    /// calls of the group Time are trapped, and at once where they are.
+    pub fn set_paces(&self, tid: Tid, paces: Option<Paces>) {
+        if let Some(process) = self.process(tid) {
+            process.set_paces(paces);
         }
     }
 

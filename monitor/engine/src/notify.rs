@@ -7,9 +7,10 @@
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
 use crate::process::Process;
+use crate::rewrite::reopen;
 use crate::sys::seccomp;
 use crate::tracee::{HostTracee, Tracee};
-use crate::{TaskStart, Tid, tracer};
+use crate::{TaskStart, Tid};
 use abi::Errno;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -170,6 +171,10 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
     };
     let tracee = HostTracee { tid, process };
     let call = Call { number: n.nr as u32, args: n.args };
+    if tracee.process.vdso().is_original(call.number, n.ip) {
+        let _ = seccomp::answer_continue(listener.fd.as_fd(), n.id);
+        return;
+    }
     let answer = engine.dispatcher().call(&tracee, call);
     finish(engine, listener, n.id, &tracee, answer);
 }
@@ -246,7 +251,7 @@ pub(crate) fn finish(
 fn by_name_if_path_only(tracee: &HostTracee, answer: Answer) -> Answer {
     match answer {
         Answer::Fd(file, cloexec) if tracee.is_traced() && is_path_only(&file) => {
-            Answer::Rewrite(Box::new(tracer::reopen(file, cloexec)))
+            Answer::Rewrite(Box::new(reopen(file, cloexec)))
         }
         Answer::Require(groups, inner) => {
             Answer::Require(groups, Box::new(by_name_if_path_only(tracee, *inner)))

@@ -4,7 +4,7 @@ use super::Ctx;
 use super::name::Led;
 use crate::hostview;
 use crate::monitor::Monitor;
-use crate::mounts::{Content, Flags, Mount};
+use crate::mounts::{Content, Flags, Mount, Power};
 use crate::namei::Walk;
 use crate::path;
 use crate::tasks::Proc;
@@ -64,12 +64,12 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     let relative_source = absolute_source(ctx, &source);
     let wish = Wish { fs_type, source, absolute_source: relative_source, data, flags, target };
     match ctx.m.do_mount(&view, ctx.proc, ctx.tid(), &service, wish, &led) {
-        Ok(()) => {
-            ctx.m.require_names(&view);
-            Ok(Answer::Require(GroupSet::NAMES, Box::new(Answer::Return(Ok(0)))))
+        Ok(groups) => {
+            ctx.m.require_in(&view, groups);
+            Ok(Answer::Require(groups, Box::new(Answer::Return(Ok(0)))))
         }
         Err(error) => {
-            tracing::warn!(message = %error.message, "mount refused");
+            tracing::error!("mount refused: {}", error.message);
             ctx.m.say(&error.message);
             Err(error.errno)
         }
@@ -173,14 +173,16 @@ impl Monitor {
         service: &Arc<Service>,
         wish: Wish,
         led: &Led,
-    ) -> std::result::Result<(), MountError> {
+    ) -> std::result::Result<GroupSet, MountError> {
         let _ = tid;
         let mut options = Options::parse(&owned_by_mounter(&wish, proc));
         let shown = shown_options(&wish);
-        let flags = view_flags(&mut options, wish.flags, &wish.target);
         if service.module.name() == "viewfs" {
-            return self.mount_redirect(view, service, &wish, options, flags, shown);
+            let flags = view_flags(&mut options.clone(), wish.flags, &wish.target);
+            self.mount_redirect(view, service, &wish, options, flags, shown)?;
+            return Ok(GroupSet::NAMES);
         }
+        let flags = view_flags(&mut options, wish.flags, &wish.target);
         let mut request = MountRequest {
             fs_type: wish.fs_type.clone(),
             source: wish.absolute_source.clone(),
@@ -192,19 +194,46 @@ impl Monitor {
         let host = super::host_at(self, view, Epoch(born.0 - 1));
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
-        let content = match object {
-            Object::Tree(fs) => {
-                must_be_directory(led)?;
-                Content::Tree(fs)
-            }
-            Object::Device(device) => self.device_content(device, &node),
-            Object::Calls(..) => {
-                return Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"));
-            }
+        let (content, power) = self.content_of(object, &node)?;
+        if matches!(content, Content::Tree(_)) {
+            must_be_directory(led)?;
+        }
+        let mut groups = GroupSet::NAMES;
+        if let Power::Calls(set) = &power {
+            groups |= groups_of(&set.numbers());
+        }
+        let clocks = match &power {
+            Power::Calls(set) => set.clocks(),
+            _ => None,
         };
         let is_ghost = led.found.place.is_none();
-        self.insert_mount(view, service, &wish, content, flags, shown, born, is_ghost);
-        Ok(())
+        self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
+        if let Some(clocks) = clocks {
+            let monitor = Arc::downgrade(&self.arc());
+            clocks.watch(Box::new(move || {
+                if let Some(monitor) = monitor.upgrade() {
+                    monitor.refresh_clocks();
+                }
+            }));
+            self.refresh_clocks();
+        }
+        Ok(groups)
+    }
+
+    fn content_of(
+        &self,
+        object: Object,
+        node: &NodeOptions,
+    ) -> std::result::Result<(Content, Power), MountError> {
+        match object {
+            Object::Tree(fs) => Ok((Content::Tree(fs), Power::None)),
+            Object::Device(device) => Ok((self.device_content(device, node), Power::None)),
+            Object::Calls(set, Some(fs)) => Ok((Content::Tree(fs), Power::Calls(set))),
+            Object::Formats(formats, fs) => Ok((Content::Tree(fs), Power::Formats(formats))),
+            Object::Calls(_, None) => {
+                Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"))
+            }
+        }
     }
 
     fn device_content(&self, device: Arc<dyn abi::dev::Device>, node: &NodeOptions) -> Content {
@@ -230,16 +259,11 @@ impl Monitor {
         flags: Flags,
         shown: String,
     ) -> std::result::Result<(), MountError> {
-        for mode in ["merge", "cow", "mincow", "vstat", "renew", "wok"] {
-            if options.take_flag(mode) || (mode == "merge" && flags.merge) {
-                return Err(MountError::new(
-                    Errno::EOPNOTSUPP,
-                    format!("viewfs: mode {mode} is not there yet; move (the default) is"),
-                ));
-            }
-        }
-        let _ = options.take_flag("move") | options.take_flag("bind");
+        let wanted = viewfs::MountOptions::take(&mut options, &wish.target)?;
         options.finish()?;
+        if wanted.mode != viewfs::Mode::Move {
+            return self.mount_overlay(view, service, wish, wanted, flags, shown);
+        }
         let born = self.clock.tick();
         let epoch = Epoch(born.0 - 1);
         let mut walk = Walk::at(self, Arc::clone(view), epoch);
@@ -253,7 +277,61 @@ impl Monitor {
         }
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();
-        self.insert_mount(view, service, wish, content, flags, shown, born, is_ghost);
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
+        Ok(())
+    }
+
+    /// viewfs in the modes that change things: the host's tree below, a store (or a plain tree) over it.
+    fn mount_overlay(
+        &self,
+        view: &Arc<View>,
+        service: &Arc<Service>,
+        wish: &Wish,
+        wanted: viewfs::MountOptions,
+        mut flags: Flags,
+        shown: String,
+    ) -> std::result::Result<(), MountError> {
+        let born = self.clock.tick();
+        let epoch = Epoch(born.0 - 1);
+        let on_host = |at: &[u8], what: &str| -> std::result::Result<Vec<u8>, MountError> {
+            let mut walk = Walk::at(self, Arc::clone(view), epoch);
+            let root = walk.root_place()?;
+            let place = walk
+                .walk(root, at, true)
+                .and_then(crate::namei::Found::existing)
+                .map_err(|e| MountError::new(e, format!("viewfs: {}: {e}", path::text(at))))?;
+            place.backing_path().ok_or_else(|| {
+                let text = format!(
+                    "viewfs: the {what} {} is virtual; only the host's directories can be",
+                    path::text(at)
+                );
+                MountError::new(Errno::EOPNOTSUPP, text)
+            })
+        };
+        let store_path = on_host(wish.absolute_source.as_bytes(), "source")?;
+        let lower_path = on_host(&wish.target, "target")?;
+        let mut lower = viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?;
+        if wanted.vstat {
+            lower = lower.hiding_locked();
+        }
+        let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
+        flags.vstat = wanted.vstat;
+        flags.permanent = wanted.permanent;
+        let source = if wanted.mode == viewfs::Mode::Merge {
+            viewfs::Source::Tree(Box::new(viewfs::DirectoryLower::new(open.into())))
+        } else {
+            let store =
+                cow_store::Store::open(open.into(), cow_store::Access::Write).map_err(|e| {
+                    let text = format!("viewfs: {}: {e}", path::text(&store_path));
+                    MountError::new(Errno::from(e), text)
+                })?;
+            viewfs::Source::from(store)
+        };
+        let overlay = viewfs::Overlay::new(source, Box::new(lower), wanted)?;
+        let fs = Arc::new(crate::overlayfs::OverlayFs::new(overlay, lower_path, store_path));
+        let content =
+            Content::Overlay { tree: Arc::clone(&fs) as Arc<dyn abi::fs::FileSystem>, fs };
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, false);
         Ok(())
     }
 
@@ -264,6 +342,7 @@ impl Monitor {
         service: &Arc<Service>,
         wish: &Wish,
         content: Content,
+        power: Power,
         flags: Flags,
         options: String,
         born: Epoch,
@@ -280,6 +359,7 @@ impl Monitor {
             fs_type: wish.fs_type.clone(),
             options,
             content,
+            power,
             flags,
             dev: DevNum { major: DEV_MAJOR, minor: id as u32 },
             service: Some(Arc::clone(service)),
@@ -301,7 +381,7 @@ impl Monitor {
             file.flush_maps()?;
         }
         match &mount.content {
-            Content::Tree(fs) => fs.sync(),
+            Content::Tree(fs) | Content::Overlay { tree: fs, .. } => fs.sync(),
             Content::Device { device, .. } => match device.block(0) {
                 Ok(block) => block.flush(),
                 Err(_) => device.flush(),
@@ -312,9 +392,14 @@ impl Monitor {
 
     /// From this moment on the processes of a view are trapped for names.
     pub(crate) fn require_names(&self, view: &View) {
+        self.require_in(view, GroupSet::NAMES);
+    }
+
+    /// From this moment on the processes of a view, and of the views in it, are trapped for these groups.
+    pub(crate) fn require_in(&self, view: &View, groups: GroupSet) {
         for proc in self.tasks.processes() {
             if proc.view().is_or_descends_from(view.id) {
-                self.engine().require(engine::Tid(proc.tgid), GroupSet::NAMES);
+                self.engine().require(engine::Tid(proc.tgid), groups);
             }
         }
     }
@@ -346,6 +431,13 @@ fn owned_by_mounter(wish: &Wish, proc: &Proc) -> String {
         data.push_str(&wish.data);
     }
     data
+}
+
+/// The groups of calls that a set must see: those that are trapped for the whole view, once something is virtual.
+fn groups_of(numbers: &[u32]) -> GroupSet {
+    let rows = numbers.iter().filter_map(|&n| syscalls::row(n));
+    let all = rows.fold(GroupSet::empty(), |sum, row| sum | row.groups());
+    all & (GroupSet::UNAME | GroupSet::TIME | GroupSet::NET)
 }
 
 /// As shown by mount(8): the flags first, then what was given.
@@ -416,5 +508,15 @@ pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service
     // It sees itself, so that /unreal/unreal leads to the same again.
     let content = Content::Redirect { source: b"/".to_vec(), epoch: born };
     let is_ghost = hostview::lstat(b"/unreal").is_err();
-    m.insert_mount(view, service, &wish, content, Flags::default(), "rw".into(), born, is_ghost);
+    m.insert_mount(
+        view,
+        service,
+        &wish,
+        content,
+        Power::None,
+        Flags::default(),
+        "rw".into(),
+        born,
+        is_ghost,
+    );
 }

@@ -1,13 +1,13 @@
 //! The log, read: which transactions are complete, what they revoke, where the youngest copies lie.
 //!
-//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect revocations, take
-//! copies. Nothing is written here.
+//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect
+//! revocations, take copies. Nothing is written here.
 
 use crate::csum::crc32_be;
 use crate::error::{Corrupt, Error, Result, Summed};
 use crate::journal::overlay::{Copy, Overlay};
 use crate::journal::{Features, JournalSuper, LogMap, MAGIC, block_type, tag_flag};
-use crate::le::{be16_at, be32_at, bytes_at, high16, join, low32, us};
+use crate::le::{be16_at, be32_at, bytes_at, high16, join, low32, u16_at, u32_at, us};
 use crate::volume::Volume;
 use std::collections::HashMap;
 
@@ -17,6 +17,8 @@ pub(crate) struct Recovered {
     /// The id that the next transaction gets.
     pub(crate) next_sequence: u32,
     pub(crate) transactions: u32,
+    /// Whether fast commits follow the last transaction: changes that this driver can't apply.
+    pub(crate) has_fast_commits: bool,
 }
 
 /// A tag of a descriptor block: what the next block of the log is a copy of.
@@ -45,13 +47,21 @@ struct Scanner<'a> {
     sequence: u32,
     /// Log blocks that may still be read; the log is round, so this ends every walk.
     left: u32,
-    /// The running checksum of `has_sum_v1`.
-    sum_v1: u32,
+    /// The running checksum of `has_sum_v1`; later passes rely on the first and keep none.
+    sum_v1: Option<u32>,
 }
 
 impl<'a> Scanner<'a> {
     fn new(volume: &'a Volume, js: JournalSuper, map: &'a LogMap) -> Self {
-        Self { volume, js, map, at: js.start, sequence: js.sequence, left: js.blocks, sum_v1: !0 }
+        Self {
+            volume,
+            js,
+            map,
+            at: js.start,
+            sequence: js.sequence,
+            left: js.blocks,
+            sum_v1: Some(!0),
+        }
     }
 
     fn advance(&mut self, count: usize) -> bool {
@@ -72,7 +82,8 @@ impl<'a> Scanner<'a> {
         Ok(bytes)
     }
 
-    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to the caller.
+    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to
+    /// the caller.
     fn step(&mut self) -> Result<Step> {
         let bytes = self.read(self.at)?;
         if be32_at(&bytes, 0) != MAGIC || be32_at(&bytes, 8) != self.sequence {
@@ -91,23 +102,27 @@ impl<'a> Scanner<'a> {
                 Ok(Step::End)
             }
             block_type::DESCRIPTOR => {
-                self.sum_v1 = self.continue_v1(&bytes);
+                self.add_v1(&bytes);
                 Ok(Step::Tags(self.tags(&bytes)))
             }
             block_type::REVOKE => Ok(Step::Revoked(self.revoked(&bytes))),
             block_type::COMMIT => {
                 let v2 = !is_summed || be32_at(&bytes, 16) == self.js.block_sum(&bytes, 16);
                 let is_v1 = self.js.has_sum_v1 && !is_summed && bytes_at(&bytes, 12, 2) == [1, 4];
-                let v1 = !is_v1 || be32_at(&bytes, 16) == self.sum_v1 || be32_at(&bytes, 16) == 0;
+                let v1 = !is_v1
+                    || self.sum_v1.is_none_or(|sum| sum == be32_at(&bytes, 16))
+                    || be32_at(&bytes, 16) == 0;
                 Ok(if v1 && v2 { Step::Commit } else { Step::End })
             }
             _ => Ok(Step::End),
         }
     }
 
-    fn continue_v1(&self, bytes: &[u8]) -> u32 {
-        let is_used = self.js.has_sum_v1 && !self.js.has_sums();
-        if is_used { crc32_be(self.sum_v1, bytes) } else { self.sum_v1 }
+    /// Adds a block to the checksum of its transaction.
+    fn add_v1(&mut self, bytes: &[u8]) {
+        if self.js.has_sum_v1 && !self.js.has_sums() {
+            self.sum_v1 = self.sum_v1.map(|sum| crc32_be(sum, bytes));
+        }
     }
 
     fn tags(&self, bytes: &[u8]) -> Vec<Tag> {
@@ -172,7 +187,7 @@ impl<'a> Scanner<'a> {
                     for _ in tags {
                         if self.js.has_sum_v1 && !self.js.has_sums() {
                             let bytes = self.read(self.at)?;
-                            self.sum_v1 = self.continue_v1(&bytes);
+                            self.add_v1(&bytes);
                         }
                         if !self.advance(1) {
                             return Ok(end);
@@ -182,7 +197,7 @@ impl<'a> Scanner<'a> {
                 Step::Revoked(_) => {}
                 Step::Commit => {
                     self.sequence = self.sequence.wrapping_add(1);
-                    self.sum_v1 = !0;
+                    self.sum_v1 = Some(!0);
                     end = self.sequence;
                 }
                 Step::End => return Ok(end),
@@ -192,6 +207,7 @@ impl<'a> Scanner<'a> {
 
     /// Walks the complete transactions.
     fn walk(mut self, end: u32, mut see: impl FnMut(&Self, Step, u32) -> Result<()>) -> Result<()> {
+        self.sum_v1 = None;
         while self.sequence != end {
             let step = self.step()?;
             let first = self.at;
@@ -219,7 +235,8 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
     let mut overlay = Overlay::default();
     if js.start == 0 {
         let next_sequence = js.sequence;
-        return Ok(Recovered { overlay, next_sequence, transactions: 0 });
+        let has_fast_commits = has_fast_commits(volume, &js, map, next_sequence)?;
+        return Ok(Recovered { overlay, next_sequence, transactions: 0, has_fast_commits });
     }
     let end = Scanner::new(volume, js, map).find_end()?;
     // Block and the youngest transaction that revokes it.
@@ -250,5 +267,23 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
         Ok(())
     })?;
     let transactions = low32(u64::from(end.wrapping_sub(js.sequence)));
-    Ok(Recovered { overlay, next_sequence: end, transactions })
+    let has_fast_commits = has_fast_commits(volume, &js, map, end)?;
+    Ok(Recovered { overlay, next_sequence: end, transactions, has_fast_commits })
+}
+
+/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction
+/// that would come next.
+fn has_fast_commits(
+    volume: &Volume,
+    js: &JournalSuper,
+    map: &LogMap,
+    next_sequence: u32,
+) -> Result<bool> {
+    if js.end >= js.blocks {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; volume.sb.block_bytes()];
+    volume.read_block(map.block(js.end)?, &mut bytes)?;
+    let is_head = u16_at(&bytes, 0) == 9 && u16_at(&bytes, 2) == 8;
+    Ok(is_head && u32_at(&bytes, 8) == next_sequence)
 }

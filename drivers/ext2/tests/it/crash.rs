@@ -1,8 +1,9 @@
-//! The power goes at any write: what was made durable is there, and the volume can be mended or mends itself.
+//! The power goes at any write: what was made durable is there, and the volume can be mended or
+//! mends itself.
 
 use crate::device::{Ram, mount};
 use crate::hostile::Random;
-use crate::tools::{e2fsck, mke2fs, repair, store};
+use crate::tools::{e2fsck, kernel_replay, mke2fs, repair, store};
 use crate::tree::{digest, lookup, manifest};
 use abi::block::{BlockDevice, Geometry};
 use abi::fs::{Caller, FileSystem, Handle, Ino, Name, OpenFlags, Opened, RenameFlags, SetAttr};
@@ -160,7 +161,7 @@ fn check_promises(fs: &dyn FileSystem, promises: &[Promise], count: usize, what:
 
 fn points(total: usize) -> Vec<usize> {
     let wanted = std::env::var("EXT2_CRASH_POINTS").ok().and_then(|text| text.parse().ok());
-    let wanted: usize = wanted.unwrap_or(25);
+    let wanted: usize = wanted.unwrap_or(16);
     let step = (total / wanted.max(1)).max(1);
     (0..=total).step_by(step).collect()
 }
@@ -190,7 +191,7 @@ fn run(args: &str, has_journal: bool, seed: u64) {
     drop(fs);
     let events = std::mem::take(&mut *device.events.lock().unwrap());
     let mut random = Random(seed);
-    for count in points(events.len()) {
+    for (index, count) in points(events.len()).into_iter().enumerate() {
         for is_torn in [false, true] {
             let mut keeps = || !is_torn || random.below(2) == 0;
             let image = image_at(&start, &events, count, &mut keeps);
@@ -203,6 +204,14 @@ fn run(args: &str, has_journal: bool, seed: u64) {
                 drop(again);
                 let stored = store(&ram.bytes());
                 assert_eq!(e2fsck(&stored.path), None, "{what}");
+                // So does the kernel's.
+                let stored = store(&image);
+                if index % 6 == 5 && kernel_replay(&stored.path) {
+                    assert_eq!(e2fsck(&stored.path), None, "{what}: by the kernel");
+                    let bytes = std::fs::read(&stored.path).unwrap();
+                    let again = mount(Ram::new(bytes), true, "").unwrap();
+                    check_promises(&*again, &promises, count, &what);
+                }
                 // And shows the same without writing.
                 let shown = mount(Ram::new(image.clone()), true, "").unwrap();
                 check_promises(&*shown, &promises, count, &what);

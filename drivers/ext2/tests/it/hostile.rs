@@ -1,9 +1,12 @@
 //! Damaged images: whatever the bytes say, the driver answers and comes back.
 
-use crate::device::{fixtures, mount};
+use crate::device::{Ram, fixtures, mount};
 use crate::tree::open;
 use abi::block::{BlockDevice, Geometry};
-use abi::fs::{Attr, Cookie, FileKind, FileSystem, Ino, Name, OpenFlags, SeekTo};
+use abi::fs::{
+    Attr, Caller, Cookie, FileKind, FileSystem, Ino, Name, OpenFlags, Opened, RenameFlags, SeekTo,
+    SetAttr, XattrFlags,
+};
 use abi::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,8 +110,8 @@ fn look(fs: &dyn FileSystem, attr: &Attr) {
     fs.release(handle);
 }
 
-/// The bytes that are worth changing: a part at the front, where descriptors and inodes lie, and any that are
-/// not zero.
+/// The bytes that are worth changing: a part at the front, where descriptors and inodes lie, and
+/// any that are not zero.
 fn target(random: &mut Random, base: &[u8]) -> u64 {
     for _ in 0..50 {
         let bound = match random.below(4) {
@@ -131,7 +134,7 @@ fn damaged_images_neither_panic_nor_hang() {
     let variants: u64 = std::env::var("EXT2_HOSTILE_VARIANTS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(120);
+        .unwrap_or(80);
     let names =
         ["ext2-1k", "ext3-htree", "ext4-1k-nocsum", "ext4-inline", "ext4-default", "ext4-dirty"];
     for name in names {
@@ -180,4 +183,81 @@ fn a_wrong_checksum_is_ebadmsg_and_a_wrong_structure_euclean() {
     assert_eq!(patched("ext2-1k", 1024 + 56, 1), Err(Errno::EINVAL));
     // Error: an incompatible feature that is not known.
     assert_eq!(patched("ext2-1k", 1024 + 96, 1), Err(Errno::EINVAL));
+}
+
+/// Changes whatever a writer can change; all answers are good ones.
+fn disturb(fs: &dyn FileSystem, random: &mut Random) {
+    let root = fs.root();
+    let mut names: Vec<(Vec<u8>, Ino)> = Vec::new();
+    if let Ok(handle) = open(fs, root, OpenFlags::READ) {
+        let _ = fs.readdir(handle, Cookie(0), &mut |entry| {
+            names.push((entry.name.to_vec(), entry.ino));
+            names.len() < 40
+        });
+        fs.release(handle);
+    }
+    for number in 0..25 {
+        let fresh = format!("fresh-{number}").into_bytes();
+        let fresh = Name::new(&fresh).unwrap();
+        let caller = Caller::default();
+        let at = random.below(names.len() as u64) as usize;
+        let Some((name, ino)) = names.get(at).cloned() else { return };
+        let Ok(name) = Name::new(&name) else { continue };
+        match random.below(9) {
+            0 => drop(fs.unlink(caller, root, name)),
+            1 => drop(fs.rmdir(caller, root, name)),
+            2 => drop(fs.rename(caller, root, name, root, fresh, RenameFlags::empty())),
+            3 => drop(fs.mkdir(caller, root, fresh, 0o755)),
+            4 => drop(fs.setxattr(ino, b"user.x", &[7; 50], XattrFlags::empty())),
+            5 => drop(fs.link(caller, ino, root, fresh)),
+            6 => {
+                let size_bytes = Some(random.below(400_000));
+                drop(fs.setattr(caller, ino, &SetAttr { size_bytes, ..SetAttr::default() }));
+            }
+            7 => {
+                if let Ok(handle) = open(fs, ino, OpenFlags::READ | OpenFlags::WRITE) {
+                    let _ = fs.write(handle, &[1; 20_000], random.below(300_000));
+                    let _ = fs.fsync(handle, false);
+                    fs.release(handle);
+                }
+            }
+            _ => {
+                if let Ok((_, Opened::Handle(handle))) =
+                    fs.create(caller, root, fresh, 0o644, OpenFlags::WRITE)
+                {
+                    let _ = fs.write(handle, &[2; 9000], 0);
+                    fs.release(handle);
+                }
+            }
+        }
+    }
+    let _ = fs.sync();
+}
+
+#[test]
+fn writing_to_damaged_images_neither_panics_nor_hangs() {
+    let Some(folder) = fixtures() else { return };
+    let variants: u64 = std::env::var("EXT2_HOSTILE_VARIANTS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(40);
+    for name in
+        ["ext2-1k", "ext3-htree", "ext3-dirty", "ext4-1k-nocsum", "ext4-frag", "ext4-default"]
+    {
+        let base = std::fs::read(folder.join(format!("{name}.img"))).unwrap();
+        let mut random = Random(0x1234_5678_9abc_def1);
+        for variant in 0..variants {
+            let mut bytes = base.clone();
+            for _ in 0..=random.below(4) {
+                let at = target(&mut random, &base) as usize;
+                bytes[at] = random.next() as u8;
+            }
+            let start = Instant::now();
+            if let Ok(fs) = mount(Ram::new(bytes), false, "") {
+                disturb(&*fs, &mut random);
+            }
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(20), "{name} variant {variant}: {took:?}");
+        }
+    }
 }

@@ -5,8 +5,10 @@
 mod crash;
 mod device;
 mod hostile;
+mod limits;
 mod manifest;
 mod model;
 mod tools;
 mod tree;
+mod written;
 mod xattrs;

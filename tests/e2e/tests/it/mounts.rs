@@ -8,6 +8,7 @@ fn work(user: User) -> Work {
     need("mount", "mount");
     let work = Work::new(user);
     work.folder("mnt");
+    work.folder("tree");
     work.folder("tree/sub");
     work.write("tree/hello", "hello, world\n");
     work.write("tree/sub/file", "in a folder\n");
@@ -147,7 +148,7 @@ fn programs_run_from_a_mount() {
     for combination in combinations() {
         let work = work(combination.1);
         let line = "cp /bin/echo tree/echo && printf '#!/bin/sh\\necho script $0 $1\\n' >tree/script && \
-                    chmod +x tree/script && rm image && mke2fs -q -t ext2 -d tree image 2M && \
+                    chmod +x tree/script && rm image && mke2fs -q -t ext2 -d tree image 2M >/dev/null && \
                     mount -t umfuseext2 -o ro image mnt && mnt/echo a && mnt/script b && (cd mnt && ./script c)";
         let output = view(combination, &work).run(line);
         assert_eq!(

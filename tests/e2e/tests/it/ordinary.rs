@@ -2,6 +2,7 @@
 
 use e2e::{Engine, User, View, Work, native, need};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// What every line finds in its folder: made anew for each, with times that do not change.
 const TREE: &str = r#"
@@ -193,44 +194,49 @@ const LINES: [(&str, &str); 54] = [
     ),
 ];
 
-/// The folder of this test's lines: the same for all ways to run them, because lines print it.
-fn folder_of(work: &Work) -> String {
-    work.name("w")
+/// A folder that is made once for each test and copied for each line.
+fn template(user: User, work: &Work) {
+    let _ = native(user).folder(Path::new(&work.folder("template"))).run(TREE).success();
 }
 
-fn reset(user: User, work: &Work) {
-    let w = folder_of(work);
-    let made = native(user).folder(work.path()).run(&format!(
-        "chmod -R u+rwX {w} 2>/dev/null; rm -rf {w} && mkdir {w} && cd {w} && {TREE}"
-    ));
-    let _ = made.success();
+/// Runs one line in a fresh folder. What it printed, with the folder's name left out, and the status.
+fn result_of(view: &View, line: &str, prefix: &str, work: &Work, user: User) -> Result {
+    let (template, folder) = (work.name("template"), work.name("w"));
+    let fresh =
+        format!("chmod -R u+rwX {folder} 2>/dev/null; rm -rf {folder}; cp -a {template} {folder}");
+    let _ = native(user).folder(work.path()).run(&fresh).success();
+    let output = view.run(&format!("cd {prefix}{folder} || exit 99\n{line}"));
+    let text = output.stdout.replace(&format!("{prefix}{folder}"), "W").replace(&folder, "W");
+    (text, output.code.or(output.signal.map(|signal| signal + 128)))
 }
 
-/// What a line printed, with the view's folder written as the host's, and the status.
-fn result_of(view: &View, line: &str, folder: &str) -> (String, Option<i32>) {
-    let host = folder.strip_prefix("/unreal").unwrap_or(folder);
-    let output = view.run(&format!("cd {folder} || exit 99\n{line}"));
-    let text = if folder == host { output.stdout } else { output.stdout.replace(folder, host) };
-    (text, output.code.or(output.signal.map(|s| 128 + s)))
+/// Standard output and status.
+type Result = (String, Option<i32>);
+
+/// What the lines do without a view, found once for each user.
+fn expected(user: User) -> &'static [Result] {
+    static OF: [OnceLock<Vec<Result>>; 2] = [OnceLock::new(), OnceLock::new()];
+    OF[usize::from(user == User::Nobody)].get_or_init(|| {
+        let work = Work::new(user);
+        template(user, &work);
+        let native = native(user).folder(work.path());
+        LINES.iter().map(|(line, _)| result_of(&native, line, "", &work, user)).collect()
+    })
 }
 
 /// Runs every line natively and in `view`, and fails with all that differ.
 fn all_lines_agree(user: User, view: &View, prefix: &str) {
     let work = Work::new(user);
-    let native = native(user).folder(work.path());
+    template(user, &work);
     let view = view.clone().folder(work.path());
-    let folder = folder_of(&work);
     let mut wrong = String::new();
-    for (line, package) in LINES {
+    for ((line, package), expect) in LINES.iter().zip(expected(user)) {
         let program = line.split_whitespace().next().unwrap_or_default();
-        if package != "coreutils" && program.bytes().all(|b| b.is_ascii_lowercase()) {
+        if *package != "coreutils" && program.bytes().all(|b| b.is_ascii_lowercase()) {
             need_program(program, package);
         }
-        reset(user, &work);
-        let expect = result_of(&native, line, &folder);
-        reset(user, &work);
-        let found = result_of(&view, line, &format!("{prefix}{folder}"));
-        if found != expect {
+        let found = result_of(&view, line, prefix, &work, user);
+        if found != *expect {
             wrong.push_str(&format!("\n{line}\n  natively: {expect:?}\n  in view:  {found:?}\n"));
         }
     }

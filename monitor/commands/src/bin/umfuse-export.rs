@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use abi::block::{BlockDevice, Geometry};
+use abi::block::BlockDevice;
 use abi::fs::{FileSystem, FileSystemType};
 use abi::host::{Epoch, Host};
 use abi::module::MountRequest;
@@ -10,19 +10,18 @@ use abi::options::Options;
 use abi::{Errno, Result};
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use umfuse::Umfuse;
 use umfuse::export::{ExportOptions, serve};
-use umfuse::memfs::MemFsType;
 
 const USAGE: &str = "usage: umfuse-export [-o OPTIONS] TYPE IMAGE DIR";
 
-/// The types that this command knows: what the monitor of a view is given, it gives to its module.
+/// The types that a view has.
 fn types() -> Vec<Arc<dyn FileSystemType>> {
-    vec![Arc::new(iso9660::Iso9660Type), Arc::new(MemFsType)]
+    commands::drivers()
 }
 
 fn main() -> ExitCode {
@@ -79,9 +78,7 @@ impl Host for Plain {
         if !kind.is_file() && !kind.is_block_device() {
             return Err(Errno::ENOTBLK);
         }
-        // Seeking to the end tells the length of a block device too, whose metadata says 0.
-        let size_bytes = std::io::Seek::seek(&mut &file, std::io::SeekFrom::End(0))?;
-        Ok(Arc::new(Image { file, size_bytes, read_only }))
+        Ok(Arc::new(umdev::block::Image::new(file, read_only)?))
     }
 
     fn open_tree(&self, _: &str) -> Result<Arc<dyn FileSystem>> {
@@ -90,43 +87,5 @@ impl Host for Plain {
 
     fn open_host_directory(&self, path: &str) -> Result<OwnedFd> {
         Ok(File::open(path)?.into())
-    }
-}
-
-/// An image file or a block device.
-struct Image {
-    file: File,
-    size_bytes: u64,
-    read_only: bool,
-}
-
-impl Image {
-    fn check_range(&self, length: usize, offset: u64) -> Result<()> {
-        let length = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
-        let end = offset.checked_add(length).filter(|end| *end <= self.size_bytes);
-        end.map(drop).ok_or(Errno::EINVAL)
-    }
-}
-
-impl BlockDevice for Image {
-    fn geometry(&self) -> Geometry {
-        Geometry { block_size: 512, size_bytes: self.size_bytes, read_only: self.read_only }
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.check_range(buf.len(), offset)?;
-        self.file.read_exact_at(buf, offset).map_err(Errno::from)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
-        if self.read_only {
-            return Err(Errno::EROFS);
-        }
-        self.check_range(buf.len(), offset)?;
-        self.file.write_all_at(buf, offset).map_err(Errno::from)
-    }
-
-    fn flush(&self) -> Result<()> {
-        self.file.sync_data().map_err(Errno::from)
     }
 }
