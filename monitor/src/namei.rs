@@ -250,6 +250,12 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Where an absolute link begins. The kernel's root is another than a process' own.
+    fn own_root(&mut self) -> Result<Place> {
+        self.left_host |= self.root.is_some();
+        self.root_place()
+    }
+
     fn real_root(&mut self) -> Result<Place> {
         match self.mounts.at(&self.view, self.epoch, b"/") {
             Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
@@ -292,7 +298,7 @@ impl<'a> Walk<'a> {
         }
         let mut place = if wanted[0] == b'/' { self.root_place()? } else { start };
         let mut wants_directory = wanted.ends_with(b"/");
-        let mut queue: VecDeque<Vec<u8>> = split_components(wanted);
+        let mut queue = split_components(wanted);
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -300,15 +306,14 @@ impl<'a> Walk<'a> {
                 return Err(Errno::ENOTDIR);
             }
             let is_last = queue.is_empty();
+            let leads_on = !is_last || follow || wants_directory && !self.last_stays;
             if component == b"." || component == b".." {
                 if component == b".." {
                     place = self.parent(&place)?;
                 }
                 parent = place.clone();
                 last.clear();
-                if is_last {
-                    wants_directory = true;
-                }
+                wants_directory |= is_last;
                 continue;
             }
             parent = place;
@@ -323,9 +328,7 @@ impl<'a> Walk<'a> {
                 }
                 return Err(Errno::ENOENT);
             };
-            let leads_on = !is_last || follow || wants_directory && !self.last_stays;
-            let follows = child.kind() == FileKind::Symlink && leads_on;
-            if !follows {
+            if child.kind() != FileKind::Symlink || !leads_on {
                 place = child;
                 continue;
             }
@@ -345,9 +348,7 @@ impl<'a> Walk<'a> {
                     for c in split_components(&text).into_iter().rev() {
                         queue.push_front(c);
                     }
-                    // The kernel's root is another than the process' own.
-                    self.left_host |= text[0] == b'/' && self.root.is_some();
-                    place = if text[0] == b'/' { self.root_place()? } else { parent.clone() };
+                    place = if text[0] == b'/' { self.own_root()? } else { parent.clone() };
                     if queue.is_empty() {
                         last.clear();
                         parent = place.clone();
