@@ -72,7 +72,7 @@ fn cow_agrees_with_the_kernels_overlayfs() {
     }
     let known = known_differences();
     let mut met = BTreeSet::new();
-    for round in 0..count().div_ceil(200).min(20) {
+    for round in 0..count().div_ceil(200).min(100) {
         let (lower, lower2, upper, base) = (scratch(), scratch(), scratch(), scratch());
         populate(lower.path());
         populate(lower2.path());
