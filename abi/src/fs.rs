@@ -402,6 +402,12 @@ pub trait FileSystem: Send + Sync {
         Latency::Local
     }
 
+    /// Whether the contents of files change by themselves, as those of /proc do: then each open reads anew, nothing
+    /// is shared between opens, and each write(2) reaches [`write`](Self::write) as one.
+    fn has_live_files(&self) -> bool {
+        false
+    }
+
     /// Whether mutations are refused with `EROFS`.
     fn is_read_only(&self) -> bool {
         true

@@ -55,6 +55,7 @@ impl Monitor {
             fs_type: "umdevloop".into(),
             options: "rw".into(),
             content: Content::Device { device, numbers, perm: 0o660, uid, gid },
+            power: crate::mounts::Power::None,
             flags: Flags::default(),
             dev: DevNum { major: 0, minor: 5 },
             service: None,

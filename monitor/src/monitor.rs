@@ -222,7 +222,11 @@ impl Dispatcher for Monitor {
                 None => Proc::root(start.tgid, Arc::clone(&self.root_view)),
             },
         };
-        self.tasks.insert(start.tid, proc);
+        let is_new = start.tid.0 == start.tgid;
+        self.tasks.insert(start.tid, Arc::clone(&proc));
+        if is_new {
+            self.refresh_clocks_of(&proc);
+        }
     }
 
     fn task_exec(&self, tgid: i32, former: Tid) {

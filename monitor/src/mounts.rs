@@ -2,10 +2,11 @@
 
 use crate::overlayfs::OverlayFs;
 use crate::path;
-use crate::view::{Service, View};
+use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
 use abi::host::Epoch;
+use abi::module::{BinaryFormats, SyscallSet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,6 +23,17 @@ pub(crate) enum Content {
     Device { device: Arc<dyn Device>, numbers: DevNum, perm: u16, uid: u32, gid: u32 },
 }
 
+/// What a mount does besides showing something.
+#[derive(Default)]
+pub(crate) enum Power {
+    #[default]
+    None,
+    /// Answers system calls of the view.
+    Calls(Arc<dyn SyscallSet>),
+    /// Knows binary formats.
+    Formats(Arc<dyn BinaryFormats>),
+}
+
 /// A mount. Analogous to `struct mount`.
 pub(crate) struct Mount {
     pub(crate) id: u64,
@@ -34,6 +46,7 @@ pub(crate) struct Mount {
     /// As shown in /proc/mounts.
     pub(crate) options: String,
     pub(crate) content: Content,
+    pub(crate) power: Power,
     pub(crate) flags: Flags,
     /// `st_dev` of its files.
     pub(crate) dev: DevNum,
@@ -132,6 +145,8 @@ pub(crate) struct Snapshot {
     has_opaque_root: bool,
     has_ghosts: bool,
     overlays: Vec<Arc<Mount>>,
+    /// Those with a power, the youngest first.
+    powerful: Vec<Arc<Mount>>,
 }
 
 /// What a name is by itself, before any file system is asked.
@@ -159,8 +174,44 @@ impl Snapshot {
                 }
             }
         }
+        s.powerful = all.iter().filter(|m| !matches!(m.power, Power::None)).cloned().collect();
+        s.powerful.sort_by_key(|m| std::cmp::Reverse(m.born));
         s.all = all;
         s
+    }
+
+    /// The sets of system calls that a view sees, the youngest first.
+    pub(crate) fn call_sets<'a>(
+        &'a self,
+        view: &'a View,
+    ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
+        self.powers(view).filter_map(|p| match p {
+            Power::Calls(set) => Some(set),
+            _ => None,
+        })
+    }
+
+    /// The binary formats that a view sees, the youngest first.
+    pub(crate) fn formats<'a>(
+        &'a self,
+        view: &'a View,
+    ) -> impl Iterator<Item = &'a Arc<dyn BinaryFormats>> {
+        self.powers(view).filter_map(|p| match p {
+            Power::Formats(formats) => Some(formats),
+            _ => None,
+        })
+    }
+
+    /// Whether any mount does more than show something.
+    pub(crate) fn has_powers(&self) -> bool {
+        !self.powerful.is_empty()
+    }
+
+    fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
+        self.powerful
+            .iter()
+            .filter(|m| view.sees(m.view, m.born, PRESENT) && !m.is_detached())
+            .map(|m| &m.power)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

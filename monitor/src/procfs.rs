@@ -3,6 +3,8 @@
 //! `mounts`, `mountinfo`, `filesystems`, `partitions` are made from the view's tables; `cwd`, `root`, `exe` and
 //! `fd/N` of the view's own processes lead to where the view says.
 
+mod claims;
+
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Mount};
@@ -30,6 +32,16 @@ pub(crate) enum Table {
     MountInfo,
     Filesystems,
     Partitions,
+    /// A name of the system, by its place in `struct new_utsname`.
+    Name(usize),
+    Uptime,
+}
+
+impl Table {
+    /// Whether it would be set by writing, which only the module's own files can be.
+    pub(crate) fn is_setting(self) -> bool {
+        matches!(self, Self::Name(_))
+    }
 }
 
 impl Entry {
@@ -47,6 +59,7 @@ pub(crate) fn lookup(walk: &Walk<'_>, dir: &[u8], name: &[u8]) -> Option<Entry> 
         return match name {
             b"filesystems" => Some(Entry::File(Table::Filesystems)),
             b"partitions" => Some(Entry::File(Table::Partitions)),
+            b"uptime" if claims::uptime(walk).is_some() => Some(Entry::File(Table::Uptime)),
             b"self" => Some(Entry::Link(walk.proc.as_ref()?.tgid.to_string().into_bytes())),
             b"thread-self" => {
                 let tgid = walk.proc.as_ref()?.tgid;
@@ -54,6 +67,11 @@ pub(crate) fn lookup(walk: &Walk<'_>, dir: &[u8], name: &[u8]) -> Option<Entry> 
             }
             _ => None,
         };
+    }
+    if dir == b"/proc/sys/kernel" {
+        let field = claims::field_of(name)?;
+        claims::name_of_system(walk, field)?;
+        return Some(Entry::File(Table::Name(field)));
     }
     let proc = process_of(walk.monitor, dir)?;
     match name {
@@ -141,6 +159,8 @@ pub(crate) fn content(monitor: &Monitor, walk: &Walk<'_>, which: Table, tgid: i3
         Table::MountInfo => mountinfo(walk, tgid),
         Table::Filesystems => filesystems(monitor, walk),
         Table::Partitions => partitions(walk),
+        Table::Name(field) => claims::name_of_system(walk, field).unwrap_or_default(),
+        Table::Uptime => claims::uptime(walk).unwrap_or_default(),
     }
 }
 

@@ -440,6 +440,29 @@ impl VFiles {
         self.hand_out(&file, flags, groups)
     }
 
+    /// Opens a file whose contents change by themselves: this open has its own copy of them, and what is written
+    /// goes to the driver.
+    pub(crate) fn open_live(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
+        let name = path::split(place.names.view()).map_or(&b"file"[..], |(_, n)| n);
+        let kind = VKind::File { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), placeholder::memfd(name)?, false)?;
+        let access = flags & libc::O_ACCMODE;
+        let mut groups = GroupSet::STAT;
+        {
+            let mut state = file.state();
+            if access != libc::O_WRONLY {
+                file.fill(&mut state)?;
+            }
+            state.is_filled = true;
+            if access != libc::O_RDONLY {
+                file.handle(&mut state, true)?;
+                groups |= GroupSet::WRITE;
+            }
+        }
+        self.insert(Arc::clone(&file), None);
+        self.hand_out(&file, flags, groups)
+    }
+
     /// Opens a directory of a driver.
     pub(crate) fn open_directory(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
         let file = Self::make(

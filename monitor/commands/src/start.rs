@@ -49,8 +49,12 @@ pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
 
 /// Every module that this build has.
 fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let mut all: Vec<Arc<dyn abi::module::Module>> =
-        vec![Arc::new(umfuse::Umfuse::new(drivers())), Arc::new(umdev::Umdev::new())];
+    let mut all: Vec<Arc<dyn abi::module::Module>> = vec![
+        Arc::new(umfuse::Umfuse::new(drivers())),
+        Arc::new(umdev::Umdev::new()),
+        Arc::new(ummisc::Ummisc),
+        Arc::new(umbinfmt::Umbinfmt),
+    ];
     all.extend(monitor::builtin::modules());
     all
 }
@@ -116,7 +120,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
 
 fn begin_log(start: &Start) {
     let filter = start.log.clone().or_else(|| std::env::var("UMVIEW_LOG").ok());
-    let filter = filter.unwrap_or_else(|| if start.quiet { "error".into() } else { "warn".into() });
+    let filter = filter.unwrap_or_else(|| "error".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

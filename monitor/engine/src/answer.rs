@@ -34,8 +34,24 @@ pub enum Pointer {
     Text(Vec<u8>),
 }
 
-/// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
+/// Work at the end of a rewritten call, before its stack arguments are taken away: gets the argument registers
+/// that the call was made with and its raw result, and says what the tracee is to see as the result. A result
+/// between -512 and -516 means that a signal interrupted it, and must be handed back as it is.
+///
+/// It runs on the tracer thread, so it must not wait for anything.
+pub type AfterCall = Box<dyn FnOnce(&dyn Tracee, [u64; 6], i64) -> i64 + Send>;
+
+/// What a new program finds besides what the kernel gives it: the marks of binfmt_misc in its auxiliary vector.
 #[derive(Debug)]
+pub struct AtExec {
+    /// Opened in the new program, which finds its number as `AT_EXECFD`.
+    pub program: Option<OwnedFd>,
+    /// `AT_FLAGS_PRESERVE_ARGV0` is set in `AT_FLAGS`.
+    pub keeps_argv0: bool,
+}
+
+/// A call to run in place of the intercepted one. Registers and stack are as before afterwards.
+#[derive(Default)]
 pub struct Rewrite {
     /// The number to run.
     pub number: u32,
@@ -47,6 +63,19 @@ pub struct Rewrite {
     pub on_error: Option<abi::Errno>,
     /// Descriptors of ours that the call names under /proc: they stay open until the call is over.
     pub keep: Vec<OwnedFd>,
+    /// For execve: what the new program finds.
+    pub at_exec: Option<AtExec>,
+    /// What is to be done with its result.
+    pub after: Option<AfterCall>,
+}
+
+impl core::fmt::Debug for Rewrite {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Rewrite")
+            .field("number", &self.number)
+            .field("args", &self.args)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Work that may wait for something slow: it runs on a thread of its own and answers then.

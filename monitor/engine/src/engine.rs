@@ -6,6 +6,7 @@ use crate::pool::Pool;
 use crate::process::Process;
 use crate::sys::process as sys;
 use crate::{Tid, notify};
+use abi::module::Paces;
 use abi::{Errno, Result};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
@@ -129,6 +130,14 @@ impl Engine {
         process.require(groups);
         if !process.missing().is_empty() && !process.is_detached() {
             self.command(Command::Interrupt(tid));
+        }
+    }
+
+    /// Gives the process of `tid` clocks of its own, or the host's for `None`. They show from the moment on that its
+    /// calls of the group Time are trapped, and at once where they are.
+    pub fn set_paces(&self, tid: Tid, paces: Option<Paces>) {
+        if let Some(process) = self.process(tid) {
+            process.set_paces(paces);
         }
     }
 

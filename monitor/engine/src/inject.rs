@@ -4,9 +4,9 @@ use crate::engine::Engine;
 use crate::process::Process;
 use crate::sys::ptrace::{self, Regs};
 use crate::sys::{memory, process as sys, seccomp};
-use crate::{Tid, notify};
+use crate::{Tid, notify, vdso};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
@@ -140,7 +140,7 @@ fn syscall_instruction(tid: Tid) -> io::Result<u64> {
         let n = File::open("/proc/self/mem").ok()?.read_at(&mut image, base).ok()?;
         image[..n].windows(2).position(|w| w == [0x0f, 0x05]).map(|p| p as u64)
     });
-    if let (Some(offset), Some(base)) = (offset, vdso_of(tid)?) {
+    if let (Some(offset), Some(base)) = (offset, vdso::base_of(tid)?) {
         return Ok(base + offset);
     }
     // No vDSO: a thread that stopped in or after a call has the instruction just behind it.
@@ -152,15 +152,6 @@ fn syscall_instruction(tid: Tid) -> io::Result<u64> {
     } else {
         Err(io::Error::other("no syscall instruction found in the tracee"))
     }
-}
-
-fn vdso_of(tid: Tid) -> io::Result<Option<u64>> {
-    let mut auxv = Vec::new();
-    File::open(format!("/proc/{}/auxv", tid.0))?.read_to_end(&mut auxv)?;
-    Ok(auxv.chunks_exact(16).find_map(|pair| {
-        let word = |i: usize| u64::from_ne_bytes(pair[i..i + 8].try_into().unwrap_or_default());
-        (word(0) == libc::AT_SYSINFO_EHDR && word(8) != 0).then(|| word(8))
-    }))
 }
 
 /// The groups that a notification listener carries; the others are ptrace stops of the processes that need them.
@@ -223,8 +214,22 @@ pub(crate) fn install_missing(
             }
         }
     }
+    if missing.contains(GroupSet::TIME) {
+        redirect_clocks(tid, process);
+    }
     process.note_installed(missing);
     Ok(Outcome::Done(injection.end()?))
+}
+
+/// The filter that brings Time sees no clock that is read without a system call: the code that reads it is changed.
+pub(crate) fn redirect_clocks(tid: Tid, process: &Process) {
+    match vdso::redirect(tid, process.paces().as_ref()) {
+        Ok(place) => process.set_vdso(place),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(error) => {
+            tracing::warn!(tid = tid.0, %error, "the clocks of this process stay the host's");
+        }
+    }
 }
 
 /// seccomp(2) inside the tracee, for all its threads.

@@ -28,6 +28,7 @@ mod engine;
 pub mod front;
 mod inject;
 pub mod launch;
+mod newborn;
 mod notify;
 mod pool;
 pub mod probe;
@@ -36,8 +37,11 @@ mod rewrite;
 mod sys;
 mod tracee;
 mod tracer;
+mod vdso;
 
-pub use answer::{Answer, Arg, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart};
+pub use answer::{
+    AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart,
+};
 pub use engine::{BackEnd, Engine};
 pub use process::Process;
 pub use tracee::Tracee;

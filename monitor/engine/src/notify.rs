@@ -171,6 +171,10 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
     };
     let tracee = HostTracee { tid, process };
     let call = Call { number: n.nr as u32, args: n.args };
+    if tracee.process.vdso().is_original(call.number, n.ip) {
+        let _ = seccomp::answer_continue(listener.fd.as_fd(), n.id);
+        return;
+    }
     let answer = engine.dispatcher().call(&tracee, call);
     finish(engine, listener, n.id, &tracee, answer);
 }

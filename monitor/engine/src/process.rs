@@ -1,10 +1,12 @@
 //! What the engine keeps of one process (thread group).
 
 use crate::sys::process::pidfd_open;
+use crate::vdso;
+use abi::module::Paces;
 use abi::{Errno, Result};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use syscalls::GroupSet;
 
@@ -17,6 +19,9 @@ pub struct Process {
     installed: AtomicU32,
     required: AtomicU32,
     detached: AtomicBool,
+    /// Where the vDSO is that shows virtual clocks; zeroes while it shows the host's.
+    vdso: [AtomicU64; 2],
+    paces: Mutex<Option<Paces>>,
 }
 
 impl Process {
@@ -28,7 +33,42 @@ impl Process {
             installed: AtomicU32::new(installed.bits()),
             required: AtomicU32::new(required.bits()),
             detached: AtomicBool::new(false),
+            vdso: [AtomicU64::new(0), AtomicU64::new(0)],
+            paces: Mutex::new(None),
         })
+    }
+
+    /// The process of a new child, with filters and clocks as its parent has them.
+    pub(crate) fn child(&self, tgid: i32) -> Arc<Self> {
+        let child = Self::new(tgid, self.installed(), self.required());
+        child.set_vdso(self.vdso());
+        *child.paces.lock().unwrap_or_else(PoisonError::into_inner) = self.paces();
+        child
+    }
+
+    pub(crate) fn vdso(&self) -> vdso::Place {
+        vdso::Place::from_words([&self.vdso[0], &self.vdso[1]].map(|w| w.load(Ordering::Acquire)))
+    }
+
+    pub(crate) fn set_vdso(&self, place: vdso::Place) {
+        for (slot, word) in self.vdso.iter().zip(place.to_words()) {
+            slot.store(word, Ordering::Release);
+        }
+    }
+
+    /// The paces of its clocks; `None` for the host's.
+    pub(crate) fn paces(&self) -> Option<Paces> {
+        *self.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the paces of its clocks, also in its memory.
+    pub(crate) fn set_paces(&self, paces: Option<Paces>) {
+        let mut slot = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = paces;
+        // Under the lock, so that two changes reach the memory in the same order.
+        if let Err(error) = vdso::set_paces(self.tgid, self.vdso(), paces.as_ref()) {
+            tracing::debug!(tgid = self.tgid, %error, "the clocks of a process keep their pace");
+        }
     }
 
     /// The process id.

@@ -1,12 +1,130 @@
-//! Calls of ours that run in a tracee in place of its own: where their arguments lie.
+//! Calls that run in place of the tracee's own: their arguments, and what follows their result.
 
 use crate::Tid;
-use crate::answer::{Arg, Pointer, Rewrite};
+use crate::answer::{AfterCall, Answer, Arg, AtExec, Pointer, Rewrite};
 use crate::inject::put_bytes;
 use crate::sys::memory;
-use crate::sys::ptrace::Regs;
+use crate::sys::ptrace::{self, Regs};
+use crate::tracee::HostTracee;
+use crate::tracer::{Phase, Tracer};
+use abi::Errno;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+/// A call of ours under way.
+pub(crate) struct Rewriting {
+    /// What to put back, with the result in place.
+    saved: Regs,
+    /// The stop at entry is still to come.
+    pub(crate) entering: bool,
+    /// The argument registers that our call was made with.
+    args: [u64; 6],
+    stack: Option<(u64, Vec<u8>)>,
+    pub(crate) comm: Option<Vec<u8>>,
+    pub(crate) at_exec: Option<AtExec>,
+    on_error: Option<Errno>,
+    after: Option<AfterCall>,
+    /// The tracee opens it by name: it lives until the call is over.
+    _keep: Vec<OwnedFd>,
+}
+
+impl Tracer {
+    /// Starts a call of ours. `after` says that the tracee's own call is over (it was answered), so that ours
+    /// is entered anew; else it stands in a seccomp stop and ours takes its place.
+    pub(crate) fn begin_rewrite(
+        &mut self,
+        tid: Tid,
+        saved: Regs,
+        rewrite: Rewrite,
+        after: bool,
+    ) -> io::Result<()> {
+        let mut regs = saved;
+        let (args, stack) = match place_arguments(tid, &saved, &rewrite.args) {
+            Ok(placed) => placed,
+            Err(error) => {
+                let errno = Errno::from(error);
+                if after {
+                    regs.rax = (-i64::from(errno.raw())) as u64;
+                    ptrace::set_regs(tid, &regs)?;
+                    return self.install_then_go_on(tid, 0);
+                }
+                return self.answer_stop(tid, saved, Answer::Return(Err(errno)));
+            }
+        };
+        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+        if after {
+            regs.rip -= 2;
+            regs.rax = u64::from(rewrite.number);
+            regs.orig_rax = u64::MAX;
+        } else {
+            regs.orig_rax = u64::from(rewrite.number);
+        }
+        ptrace::set_regs(tid, &regs)?;
+        self.engine.set_bypass(tid, true);
+        self.set_phase(
+            tid,
+            Phase::Rewriting(Box::new(Rewriting {
+                saved,
+                entering: after,
+                args,
+                stack,
+                comm: rewrite.comm,
+                at_exec: rewrite.at_exec,
+                on_error: rewrite.on_error,
+                after: rewrite.after,
+                _keep: rewrite.keep,
+            })),
+        );
+        ptrace::syscall(tid, 0)
+    }
+
+    /// A signal that comes before a call of ours was entered: its handler would make the call that we take for
+    /// ours. So the tracee's own call begins again behind the handler, and comes back to us.
+    pub(crate) fn take_back(
+        &mut self,
+        tid: Tid,
+        rewriting: Rewriting,
+        signal: i32,
+    ) -> io::Result<()> {
+        self.engine.set_bypass(tid, false);
+        if let Some((addr, old)) = &rewriting.stack {
+            put_bytes(tid, *addr, old)?;
+        }
+        let mut regs = rewriting.saved;
+        regs.rax = regs.orig_rax;
+        regs.rip -= 2;
+        ptrace::set_regs(tid, &regs)?;
+        ptrace::cont(tid, signal)
+    }
+
+    /// The stop at the end of a call of ours.
+    ///
+    /// A result that means "interrupted" (`ERESTARTSYS` and its family in linux/errno.h) is left as it is: the
+    /// kernel, on its way out, sees a call of the tracee's own number and does what the signal asks for, which
+    /// is `EINTR` or the same call again.
+    pub(crate) fn end_rewrite(&mut self, tid: Tid, rewriting: Rewriting) -> io::Result<()> {
+        self.engine.set_bypass(tid, false);
+        let mut result = ptrace::get_regs(tid)?.rax as i64;
+        if let Some(after) = rewriting.after
+            && let Some(task) = self.tasks.get(&tid)
+        {
+            let tracee = HostTracee { tid, process: Arc::clone(&task.process) };
+            result = after(&tracee, rewriting.args, result);
+        }
+        let mut regs = rewriting.saved;
+        regs.rax = match rewriting.on_error {
+            Some(errno) if result < 0 => (-i64::from(errno.raw())) as u64,
+            _ => result as u64,
+        };
+        if let Some((addr, old)) = rewriting.stack {
+            put_bytes(tid, addr, &old)?;
+        }
+        ptrace::set_regs(tid, &regs)?;
+        self.set_phase(tid, Phase::Running);
+        self.install_then_go_on(tid, 0)
+    }
+}
 
 /// A call that opens our descriptor in the tracee: by its name under /proc, with the flags it has.
 pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
@@ -29,17 +147,16 @@ pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
             Arg::Value(flags as u64),
             Arg::Value(0),
         ],
-        comm: None,
-        on_error: None,
         keep: vec![file],
+        ..Rewrite::default()
     }
 }
 
 /// Registers, and what stood where the memory arguments are.
-pub(crate) type Placed = ([u64; 6], Option<(u64, Vec<u8>)>);
+type Placed = ([u64; 6], Option<(u64, Vec<u8>)>);
 
 /// Copies the memory arguments below the red zone.
-pub(crate) fn place_arguments(tid: Tid, regs: &Regs, args: &[Arg]) -> io::Result<Placed> {
+fn place_arguments(tid: Tid, regs: &Regs, args: &[Arg]) -> io::Result<Placed> {
     let size: usize = args.iter().map(size_of_argument).sum();
     let base = (regs.rsp - 128 - size as u64) & !15;
     let mut bytes: Vec<u8> = Vec::with_capacity(size);

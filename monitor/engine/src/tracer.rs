@@ -1,11 +1,12 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
-use crate::answer::{Answer, Call, Rewrite};
+use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine, undisturbed};
-use crate::inject::{self, Injection, Outcome, put_bytes, restart_interrupted};
+use crate::inject::{self, Outcome};
+use crate::newborn::Newborn;
 use crate::notify::{self, Listener};
 use crate::process::Process;
-use crate::rewrite::{place_arguments, reopen};
+use crate::rewrite::{Rewriting, reopen};
 use crate::sys::process as sys;
 use crate::sys::ptrace::{self, Regs};
 use crate::tracee::HostTracee;
@@ -13,14 +14,13 @@ use crate::{TaskStart, Tid};
 use abi::{Errno, Result};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use syscalls::GroupSet;
 
 /// Where a task is, as far as the tracer must remember between two stops.
-enum Phase {
+pub(crate) enum Phase {
     /// Made, not yet seen stopped for the first time.
     Unborn,
     /// Runs; its stops are its own.
@@ -33,25 +33,12 @@ enum Phase {
     Rewriting(Box<Rewriting>),
     /// On its way out of a call, to be given filters there.
     Installing,
-    /// execve succeeded; its name is set when the call returns.
-    Naming(Vec<u8>),
+    /// execve succeeded; what the kernel does not know of the new program is put into it when the call returns.
+    Naming(Box<Newborn>),
 }
 
-/// A call of ours under way.
-struct Rewriting {
-    /// What to put back, with the result in place.
-    saved: Regs,
-    /// The stop at entry is still to come.
-    entering: bool,
-    stack: Option<(u64, Vec<u8>)>,
-    comm: Option<Vec<u8>>,
-    on_error: Option<Errno>,
-    /// The tracee opens it by name: it lives until the call is over.
-    _keep: Vec<OwnedFd>,
-}
-
-struct Task {
-    process: Arc<Process>,
+pub(crate) struct Task {
+    pub(crate) process: Arc<Process>,
     phase: Phase,
     /// Exec events are asked for.
     has_exec_event: bool,
@@ -65,8 +52,8 @@ struct Attaching {
 }
 
 pub(crate) struct Tracer {
-    engine: Arc<Engine>,
-    tasks: HashMap<Tid, Task>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) tasks: HashMap<Tid, Task>,
     /// Children that stopped before the event that tells whose they are.
     early: HashSet<Tid>,
     root: Tid,
@@ -173,7 +160,7 @@ impl Tracer {
         }
     }
 
-    fn on_exit(&mut self, tid: Tid, status: i32) {
+    pub(crate) fn on_exit(&mut self, tid: Tid, status: i32) {
         self.early.remove(&tid);
         if self.tasks.contains_key(&tid) || self.engine.process(tid).is_some() {
             self.forget(tid);
@@ -226,10 +213,7 @@ impl Tracer {
             Some(task) if task.process.tgid() == tgid => {
                 (Arc::clone(&task.process), task.has_exec_event)
             }
-            Some(task) => (
-                Process::new(tgid, task.process.installed(), task.process.required()),
-                task.has_exec_event,
-            ),
+            Some(task) => (task.process.child(tgid), task.has_exec_event),
             None => {
                 let all = GroupSet::BASE | GroupSet::NAMES;
                 (Process::new(tgid, all, all), false)
@@ -244,6 +228,11 @@ impl Tracer {
     fn start(&mut self, tid: Tid) -> io::Result<()> {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.phase = Phase::Running;
+            let process = &task.process;
+            if process.tgid() == tid.0 && process.installed().contains(GroupSet::TIME) {
+                // Its memory was copied while its parent's clocks may have been set.
+                process.set_paces(process.paces());
+            }
         }
         self.install_then_go_on(tid, 0)
     }
@@ -259,21 +248,25 @@ impl Tracer {
         let Some(task) = self.tasks.get_mut(&tid) else { return ptrace::cont(tid, 0) };
         let process = Arc::clone(&task.process);
         process.forget_memory();
+        if process.installed().contains(GroupSet::TIME) {
+            inject::redirect_clocks(tid, &process);
+        }
         let phase = core::mem::replace(&mut task.phase, Phase::Running);
         self.engine.insert_process(tid, process);
         self.engine.set_bypass(former, false);
         self.engine.set_bypass(tid, false);
         self.engine.dispatcher().task_exec(tid.0, former);
         if let Phase::Rewriting(rewriting) = phase
-            && let Some(comm) = rewriting.comm
+            && (rewriting.comm.is_some() || rewriting.at_exec.is_some())
         {
-            self.set_phase(tid, Phase::Naming(comm));
+            let newborn = Newborn { comm: rewriting.comm, at_exec: rewriting.at_exec };
+            self.set_phase(tid, Phase::Naming(Box::new(newborn)));
             return ptrace::syscall(tid, 0);
         }
         ptrace::cont(tid, 0)
     }
 
-    fn set_phase(&mut self, tid: Tid, phase: Phase) {
+    pub(crate) fn set_phase(&mut self, tid: Tid, phase: Phase) {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.phase = phase;
         }
@@ -307,7 +300,7 @@ impl Tracer {
             }
             Phase::Rewriting(rewriting) => self.end_rewrite(tid, *rewriting),
             Phase::Installing => self.install_then_go_on(tid, 0),
-            Phase::Naming(comm) => self.set_comm(tid, &comm),
+            Phase::Naming(newborn) => self.finish_newborn(tid, *newborn),
             other => {
                 task.phase = other;
                 ptrace::cont(tid, 0)
@@ -315,21 +308,11 @@ impl Tracer {
         }
     }
 
-    /// A signal that comes before a call of ours was entered: its handler would make the call that we take for
-    /// ours. So the tracee's own call begins again behind the handler, and comes back to us.
     fn on_signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
         match core::mem::replace(&mut task.phase, Phase::Running) {
             Phase::Rewriting(rewriting) if rewriting.entering => {
-                self.engine.set_bypass(tid, false);
-                if let Some((addr, old)) = &rewriting.stack {
-                    put_bytes(tid, *addr, old)?;
-                }
-                let mut regs = rewriting.saved;
-                regs.rax = regs.orig_rax;
-                regs.rip -= 2;
-                ptrace::set_regs(tid, &regs)?;
-                ptrace::cont(tid, signal)
+                self.take_back(tid, *rewriting, signal)
             }
             other => {
                 task.phase = other;
@@ -348,12 +331,20 @@ impl Tracer {
             args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
         };
         let tracee = HostTracee { tid, process: Arc::clone(&self.tasks[&tid].process) };
+        if tracee.process.vdso().is_original(call.number, regs.rip) {
+            return self.go_on(tid, 0);
+        }
         let answer = self.engine.dispatcher().call(&tracee, call);
         self.answer_stop(tid, regs, answer)
     }
 
     /// Carries out an answer for a task in a seccomp stop.
-    fn answer_stop(&mut self, tid: Tid, mut regs: Regs, answer: Answer) -> io::Result<()> {
+    pub(crate) fn answer_stop(
+        &mut self,
+        tid: Tid,
+        mut regs: Regs,
+        answer: Answer,
+    ) -> io::Result<()> {
         self.set_phase(tid, Phase::Running);
         match answer {
             Answer::Native => self.resume_and_install(tid),
@@ -407,7 +398,7 @@ impl Tracer {
         ptrace::cont(tid, 0)
     }
 
-    fn install_then_go_on(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
+    pub(crate) fn install_then_go_on(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         let Some(task) = self.tasks.get_mut(&tid) else { return ptrace::cont(tid, signal) };
         let process = Arc::clone(&task.process);
         if !task.has_exec_event && process.required().contains(GroupSet::NAMES) {
@@ -458,93 +449,6 @@ impl Tracer {
             }
             // The answer itself was sent; only filters were left.
             _ => self.install_then_go_on(tid, 0),
-        }
-    }
-
-    /// Starts a call of ours. `after` says that the tracee's own call is over (it was answered), so that ours
-    /// is entered anew; else it stands in a seccomp stop and ours takes its place.
-    fn begin_rewrite(
-        &mut self,
-        tid: Tid,
-        saved: Regs,
-        rewrite: Rewrite,
-        after: bool,
-    ) -> io::Result<()> {
-        let mut regs = saved;
-        let (args, stack) = match place_arguments(tid, &saved, &rewrite.args) {
-            Ok(placed) => placed,
-            Err(error) => {
-                let errno = Errno::from(error);
-                if after {
-                    regs.rax = (-i64::from(errno.raw())) as u64;
-                    ptrace::set_regs(tid, &regs)?;
-                    return self.install_then_go_on(tid, 0);
-                }
-                return self.answer_stop(tid, saved, Answer::Return(Err(errno)));
-            }
-        };
-        [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
-        if after {
-            regs.rip -= 2;
-            regs.rax = u64::from(rewrite.number);
-            regs.orig_rax = u64::MAX;
-        } else {
-            regs.orig_rax = u64::from(rewrite.number);
-        }
-        ptrace::set_regs(tid, &regs)?;
-        self.engine.set_bypass(tid, true);
-        self.set_phase(
-            tid,
-            Phase::Rewriting(Box::new(Rewriting {
-                saved,
-                entering: after,
-                stack,
-                comm: rewrite.comm,
-                on_error: rewrite.on_error,
-                _keep: rewrite.keep,
-            })),
-        );
-        ptrace::syscall(tid, 0)
-    }
-
-    fn end_rewrite(&mut self, tid: Tid, rewriting: Rewriting) -> io::Result<()> {
-        self.engine.set_bypass(tid, false);
-        let result = ptrace::get_regs(tid)?.rax;
-        let mut regs = rewriting.saved;
-        regs.rax = match rewriting.on_error {
-            Some(errno) if (result as i64) < 0 => (-i64::from(errno.raw())) as u64,
-            _ => result,
-        };
-        if let Some((addr, old)) = rewriting.stack {
-            put_bytes(tid, addr, &old)?;
-        }
-        // Our call was interrupted by a signal: the tracee's own begins again and comes back to us.
-        restart_interrupted(&mut regs);
-        ptrace::set_regs(tid, &regs)?;
-        self.set_phase(tid, Phase::Running);
-        self.install_then_go_on(tid, 0)
-    }
-
-    fn set_comm(&mut self, tid: Tid, comm: &[u8]) -> io::Result<()> {
-        let mut injection = Injection::begin(tid)?;
-        let mut name = [0_u8; 16];
-        for (to, from) in name.iter_mut().take(15).zip(comm) {
-            *to = *from;
-        }
-        let rsp = ptrace::get_regs(tid)?.rsp;
-        let addr = (rsp - 256) & !15;
-        put_bytes(tid, addr, &name)?;
-        let args = [libc::PR_SET_NAME as u64, addr, 0, 0, 0, 0];
-        match injection.call(libc::SYS_prctl, args)? {
-            Outcome::Done(_) => {
-                put_bytes(tid, addr, &[0; 16])?;
-                let signals = injection.end()?;
-                self.install_then_go_on(tid, signals.first().copied().unwrap_or(0))
-            }
-            Outcome::Died(status) => {
-                self.on_exit(tid, status);
-                Ok(())
-            }
         }
     }
 

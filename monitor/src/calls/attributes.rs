@@ -99,9 +99,7 @@ fn host_directory(ctx: &Ctx<'_>, file: &crate::vfiles::VFile) -> Result<Object> 
     Ok(Object::Answered(Answer::Rewrite(Box::new(engine::Rewrite {
         number: u32::try_from(number).map_err(|_| Errno::ENOSYS)?,
         args,
-        comm: None,
-        on_error: None,
-        keep: Vec::new(),
+        ..engine::Rewrite::default()
     }))))
 }
 

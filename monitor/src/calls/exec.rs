@@ -4,14 +4,16 @@
 use super::Ctx;
 use super::name::{Led, Named, host_words};
 use crate::elf;
-use crate::namei::{Place, VirtualPlace};
+use crate::namei::{Place, VirtualPlace, Walk};
 use crate::path;
 use crate::placeholder;
 use crate::quick::How;
 use crate::tasks::PendingExec;
+use crate::view::PRESENT;
 use abi::fs::FileKind;
+use abi::module::Interpreter;
 use abi::{Errno, Result};
-use engine::{Answer, Arg, Pointer, Rewrite};
+use engine::{Answer, Arg, AtExec, Pointer, Rewrite};
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -60,6 +62,10 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
         let Ok(file) = File::open(path::os(&at)) else { return true };
         let mut head = [0; HEAD_BYTES];
         let n = file.read_at(&mut head, 0).unwrap_or(0);
+        // Whether the format's prefix covers it is known when its links are followed.
+        if format_of(ctx, None, &at, &head).is_some() {
+            return false;
+        }
         let interpreter = match script_line(&head[..n]) {
             Some(line) => line.interpreter,
             None => match elf::interpreter(&mut |buf, off| file.read_at(buf, off).unwrap_or(0)) {
@@ -78,6 +84,22 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
         }
     }
     true
+}
+
+/// Who runs a program of this name and beginning, if a mount of umbinfmt says so; the youngest that knows it.
+/// Without a path, prefixes are not looked at.
+fn format_of(
+    ctx: &Ctx<'_>,
+    view_path: Option<&[u8]>,
+    name: &[u8],
+    head: &[u8; HEAD_BYTES],
+) -> Option<Interpreter> {
+    let mounts = ctx.m.mounts.snapshot();
+    let view = ctx.proc.view();
+    mounts
+        .formats(&view)
+        .filter(|f| view_path.is_none_or(|path| f.covers(path)))
+        .find_map(|f| f.interpreter(name, head))
 }
 
 /// A `#!` line.
@@ -185,41 +207,92 @@ impl Program {
     }
 }
 
-/// What follows from the head of a program: its chain of scripts, resolved in the view.
+/// What follows from the head of a program: its chain of interpreters, resolved in the view.
 struct Chain {
     program: Program,
     place: Place,
     /// What goes before the arguments of the call, outermost interpreter first.
     prefix: Vec<Vec<u8>>,
+    /// The first argument of the call stays, behind the prefix.
+    keeps_argv0: bool,
+    /// The program that its interpreter gets as a descriptor.
+    opened: Option<Place>,
+    /// The program whose set-id bits count.
+    credentials: Option<Place>,
+}
+
+impl Chain {
+    fn at(ctx: &Ctx<'_>, place: Place) -> Result<Self> {
+        Ok(Self {
+            program: Program::open(ctx, &place)?,
+            place,
+            prefix: Vec::new(),
+            keeps_argv0: false,
+            opened: None,
+            credentials: None,
+        })
+    }
+
+    /// As `load_script` of the kernel: interpreter, its argument, and the script in place of the first argument.
+    fn run_by_script_line(&mut self, line: &ScriptLine, shown: &[u8]) {
+        let mut front = vec![line.interpreter.clone()];
+        front.extend(line.argument.clone());
+        if self.prefix.is_empty() {
+            front.push(shown.to_vec());
+        }
+        front.append(&mut self.prefix);
+        self.prefix = front;
+    }
+
+    /// As `load_misc_binary` of the kernel: interpreter and program, in place of the first argument or before it.
+    fn run_by_format(&mut self, format: &Interpreter, shown: &[u8]) {
+        if self.prefix.is_empty() {
+            self.keeps_argv0 = format.keeps_first_argument;
+        } else if !format.keeps_first_argument {
+            self.prefix.remove(0);
+        }
+        self.prefix.splice(0..0, [format.path.clone(), shown.to_vec()]);
+        if format.opens_program && self.opened.is_none() {
+            self.opened = Some(self.place.clone());
+        }
+        if format.has_credentials_of_program && self.credentials.is_none() {
+            self.credentials = Some(self.place.clone());
+        }
+    }
 }
 
 fn unfold(ctx: &Ctx<'_>, named: &Named, place: Place) -> Result<Chain> {
-    let mut place = place;
-    let mut prefix: Vec<Vec<u8>> = Vec::new();
     let mut shown = named.text.clone();
     if shown.is_empty() {
         shown = place.view_path().to_vec();
     }
+    let mut chain = Chain::at(ctx, place)?;
     for _ in 0..=SCRIPTS_MAX {
-        let program = Program::open(ctx, &place)?;
         let mut head = [0; HEAD_BYTES];
-        let n = program.read(ctx, &mut head, 0)?;
-        let Some(line) = script_line(&head[..n]) else {
-            return Ok(Chain { program, place, prefix });
-        };
-        let mut front = vec![line.interpreter.clone()];
-        front.extend(line.argument);
-        if prefix.is_empty() {
-            front.push(shown.clone());
-            prefix = front;
-        } else {
-            front.extend(prefix);
-            prefix = front;
-        }
+        let n = chain.program.read(ctx, &mut head, 0)?;
         let mut walk = ctx.walker();
-        let (base, _) = ctx.base(&mut walk, None)?;
-        place = walk.walk(base, &line.interpreter, true)?.existing()?;
-        shown = line.interpreter;
+        let (base, interpreter) = match format_of(ctx, Some(chain.place.view_path()), &shown, &head)
+        {
+            Some(format) => {
+                chain.run_by_format(&format, &shown);
+                if format.is_fixed {
+                    walk = Walk::at(ctx.m, ctx.proc.view(), PRESENT);
+                    (walk.root_place()?, format.path)
+                } else {
+                    (ctx.base(&mut walk, None)?.0, format.path)
+                }
+            }
+            None => match script_line(&head[..n]) {
+                Some(line) => {
+                    chain.run_by_script_line(&line, &shown);
+                    (ctx.base(&mut walk, None)?.0, line.interpreter)
+                }
+                None => return Ok(chain),
+            },
+        };
+        chain.place = walk.walk(base, &interpreter, true)?.existing()?;
+        chain.program = Program::open(ctx, &chain.place)?;
+        shown = interpreter;
     }
     Err(Errno::ELOOP)
 }
@@ -257,7 +330,14 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
     let argv = if chain.prefix.is_empty() {
         Arg::Value(argv)
     } else {
-        Arg::Pointers(script_arguments(ctx, argv, chain.prefix)?)
+        Arg::Pointers(script_arguments(ctx, argv, chain.prefix, chain.keeps_argv0)?)
+    };
+    let at_exec = match &chain.opened {
+        None if !chain.keeps_argv0 => None,
+        opened => Some(AtExec {
+            program: opened.as_ref().map(|p| readable(ctx, p)).transpose()?,
+            keeps_argv0: chain.keeps_argv0,
+        }),
     };
     let mut text = program_path;
     text.push(0);
@@ -265,14 +345,26 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
         || patch.is_some()
         || !chain.place.is_as_on_host();
     let exe = shows_other.then(|| chain.place.view_path().to_vec());
-    remember(ctx, exe, set_ids(ctx, &chain.place));
+    remember(ctx, exe, set_ids(ctx, chain.credentials.as_ref().unwrap_or(&chain.place)));
     Ok(Answer::Rewrite(Box::new(Rewrite {
         number: libc::SYS_execve as u32,
         args: vec![Arg::Bytes(text), argv, Arg::Value(envp)],
         comm: Some(comm),
-        on_error: None,
         keep,
+        at_exec,
+        ..Rewrite::default()
     })))
+}
+
+/// A descriptor of ours from which an interpreter reads the program that it was made for.
+fn readable(ctx: &Ctx<'_>, place: &Place) -> Result<OwnedFd> {
+    match Program::open(ctx, place)? {
+        Program::Host(_, file) => Ok(file.into()),
+        program @ Program::Virtual(_) => {
+            let name = path::split(place.view_path()).map_or(&b"program"[..], |(_, n)| n);
+            program.image(ctx, name, None)
+        }
+    }
 }
 
 /// What the kernel is to be told of the interpreter: `None` if the name in the program leads it to the same file.
@@ -305,7 +397,12 @@ fn interpreter_for_kernel(
 }
 
 /// The arguments of a script: interpreter, its argument, the script, and what followed argv[0].
-fn script_arguments(ctx: &Ctx<'_>, argv: u64, prefix: Vec<Vec<u8>>) -> Result<Vec<Pointer>> {
+fn script_arguments(
+    ctx: &Ctx<'_>,
+    argv: u64,
+    prefix: Vec<Vec<u8>>,
+    keeps_first: bool,
+) -> Result<Vec<Pointer>> {
     let mut all: Vec<Pointer> = prefix.into_iter().map(Pointer::Text).collect();
     let mut at = argv;
     for index in 0..ARGUMENTS_MAX {
@@ -317,7 +414,7 @@ fn script_arguments(ctx: &Ctx<'_>, argv: u64, prefix: Vec<Vec<u8>>) -> Result<Ve
         if address == 0 {
             return Ok(all);
         }
-        if index > 0 {
+        if index > 0 || keeps_first {
             all.push(Pointer::Address(address));
         }
         at += 8;

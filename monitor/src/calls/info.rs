@@ -41,9 +41,7 @@ pub(super) fn watch(ctx: &Ctx<'_>) -> Result<Answer> {
             Ok(Answer::Rewrite(Box::new(engine::Rewrite {
                 number: ctx.call.number,
                 args,
-                comm: None,
-                on_error: None,
-                keep: Vec::new(),
+                ..engine::Rewrite::default()
             })))
         }
     }

@@ -146,6 +146,8 @@ pub(super) fn readlink(ctx: &Ctx<'_>) -> Result<Answer> {
             v.mount.tree().ok_or(Errno::EINVAL)?.readlink(v.attr.ino)?
         }
         Place::Proc(_, crate::procfs::Entry::Link(text)) => text.clone(),
+        // An empty path means a link that is open itself, nothing else.
+        _ if named.own.is_some() => return Err(Errno::ENOENT),
         _ => return Err(Errno::EINVAL),
     };
     let n = text.len().min(room);

@@ -4,7 +4,7 @@ use super::Ctx;
 use super::name::Led;
 use crate::hostview;
 use crate::monitor::Monitor;
-use crate::mounts::{Content, Flags, Mount};
+use crate::mounts::{Content, Flags, Mount, Power};
 use crate::namei::Walk;
 use crate::path;
 use crate::tasks::Proc;
@@ -69,12 +69,12 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     let relative_source = absolute_source(ctx, &source);
     let wish = Wish { fs_type, source, absolute_source: relative_source, data, flags, target };
     match ctx.m.do_mount(&view, ctx.proc, ctx.tid(), &service, wish, &led) {
-        Ok(()) => {
-            ctx.m.require_names(&view);
-            Ok(Answer::Require(GroupSet::NAMES, Box::new(Answer::Return(Ok(0)))))
+        Ok(groups) => {
+            ctx.m.require_in(&view, groups);
+            Ok(Answer::Require(groups, Box::new(Answer::Return(Ok(0)))))
         }
         Err(error) => {
-            tracing::warn!(message = %error.message, "mount refused");
+            tracing::error!("mount refused: {}", error.message);
             ctx.m.say(&error.message);
             Err(error.errno)
         }
@@ -192,13 +192,14 @@ impl Monitor {
         service: &Arc<Service>,
         wish: Wish,
         led: &Led,
-    ) -> std::result::Result<(), MountError> {
+    ) -> std::result::Result<GroupSet, MountError> {
         let _ = tid;
         let mut options = Options::parse(&owned_by_mounter(&wish, proc));
         let shown = shown_options(&wish);
         if service.module.name() == "viewfs" {
             let flags = view_flags(&mut options.clone(), wish.flags, &wish.target);
-            return self.mount_redirect(view, service, &wish, options, flags, shown);
+            self.mount_redirect(view, service, &wish, options, flags, shown)?;
+            return Ok(GroupSet::NAMES);
         }
         let flags = view_flags(&mut options, wish.flags, &wish.target);
         let mut request = MountRequest {
@@ -212,19 +213,46 @@ impl Monitor {
         let host = super::host_at(self, view, Epoch(born.0 - 1));
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
-        let content = match object {
-            Object::Tree(fs) => {
-                must_be_directory(led)?;
-                Content::Tree(fs)
-            }
-            Object::Device(device) => self.device_content(device, &node),
-            Object::Calls(..) => {
-                return Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"));
-            }
+        let (content, power) = self.content_of(object, &node)?;
+        if matches!(content, Content::Tree(_)) {
+            must_be_directory(led)?;
+        }
+        let mut groups = GroupSet::NAMES;
+        if let Power::Calls(set) = &power {
+            groups |= groups_of(&set.numbers());
+        }
+        let clocks = match &power {
+            Power::Calls(set) => set.clocks(),
+            _ => None,
         };
         let is_ghost = led.found.place.is_none();
-        self.insert_mount(view, service, &wish, content, flags, shown, born, is_ghost);
-        Ok(())
+        self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
+        if let Some(clocks) = clocks {
+            let monitor = Arc::downgrade(&self.arc());
+            clocks.watch(Box::new(move || {
+                if let Some(monitor) = monitor.upgrade() {
+                    monitor.refresh_clocks();
+                }
+            }));
+            self.refresh_clocks();
+        }
+        Ok(groups)
+    }
+
+    fn content_of(
+        &self,
+        object: Object,
+        node: &NodeOptions,
+    ) -> std::result::Result<(Content, Power), MountError> {
+        match object {
+            Object::Tree(fs) => Ok((Content::Tree(fs), Power::None)),
+            Object::Device(device) => Ok((self.device_content(device, node), Power::None)),
+            Object::Calls(set, Some(fs)) => Ok((Content::Tree(fs), Power::Calls(set))),
+            Object::Formats(formats, fs) => Ok((Content::Tree(fs), Power::Formats(formats))),
+            Object::Calls(_, None) => {
+                Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"))
+            }
+        }
     }
 
     fn device_content(&self, device: Arc<dyn abi::dev::Device>, node: &NodeOptions) -> Content {
@@ -268,7 +296,7 @@ impl Monitor {
         }
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();
-        self.insert_mount(view, service, wish, content, flags, shown, born, is_ghost);
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
         Ok(())
     }
 
@@ -301,8 +329,10 @@ impl Monitor {
         };
         let store_path = on_host(wish.absolute_source.as_bytes(), "source")?;
         let lower_path = on_host(&wish.target, "target")?;
-        let lower =
-            Box::new(viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?);
+        let mut lower = viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?;
+        if wanted.vstat {
+            lower = lower.hiding_locked();
+        }
         let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
         flags.vstat = wanted.vstat;
         flags.permanent = wanted.permanent;
@@ -316,11 +346,11 @@ impl Monitor {
                 })?;
             viewfs::Source::from(store)
         };
-        let overlay = viewfs::Overlay::new(source, lower, wanted)?;
+        let overlay = viewfs::Overlay::new(source, Box::new(lower), wanted)?;
         let fs = Arc::new(crate::overlayfs::OverlayFs::new(overlay, lower_path, store_path));
         let content =
             Content::Overlay { tree: Arc::clone(&fs) as Arc<dyn abi::fs::FileSystem>, fs };
-        self.insert_mount(view, service, wish, content, flags, shown, born, false);
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, false);
         Ok(())
     }
 
@@ -331,6 +361,7 @@ impl Monitor {
         service: &Arc<Service>,
         wish: &Wish,
         content: Content,
+        power: Power,
         flags: Flags,
         options: String,
         born: Epoch,
@@ -347,6 +378,7 @@ impl Monitor {
             fs_type: wish.fs_type.clone(),
             options,
             content,
+            power,
             flags,
             dev: DevNum { major: DEV_MAJOR, minor: id as u32 },
             service: Some(Arc::clone(service)),
@@ -379,9 +411,14 @@ impl Monitor {
 
     /// From this moment on the processes of a view are trapped for names.
     pub(crate) fn require_names(&self, view: &View) {
+        self.require_in(view, GroupSet::NAMES);
+    }
+
+    /// From this moment on the processes of a view, and of the views in it, are trapped for these groups.
+    pub(crate) fn require_in(&self, view: &View, groups: GroupSet) {
         for proc in self.tasks.processes() {
             if proc.view().is_or_descends_from(view.id) {
-                self.engine().require(engine::Tid(proc.tgid), GroupSet::NAMES);
+                self.engine().require(engine::Tid(proc.tgid), groups);
             }
         }
     }
@@ -413,6 +450,13 @@ fn owned_by_mounter(wish: &Wish, proc: &Proc) -> String {
         data.push_str(&wish.data);
     }
     data
+}
+
+/// The groups of calls that a set must see: those that are trapped for the whole view, once something is virtual.
+fn groups_of(numbers: &[u32]) -> GroupSet {
+    let rows = numbers.iter().filter_map(|&n| syscalls::row(n));
+    let all = rows.fold(GroupSet::empty(), |sum, row| sum | row.groups());
+    all & (GroupSet::UNAME | GroupSet::TIME | GroupSet::NET)
 }
 
 /// As shown by mount(8): the flags first, then what was given.
@@ -483,5 +527,15 @@ pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service
     // It sees itself, so that /unreal/unreal leads to the same again.
     let content = Content::Redirect { source: b"/".to_vec(), epoch: born };
     let is_ghost = hostview::lstat(b"/unreal").is_err();
-    m.insert_mount(view, service, &wish, content, Flags::default(), "rw".into(), born, is_ghost);
+    m.insert_mount(
+        view,
+        service,
+        &wish,
+        content,
+        Power::None,
+        Flags::default(),
+        "rw".into(),
+        born,
+        is_ghost,
+    );
 }

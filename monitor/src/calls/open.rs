@@ -87,17 +87,20 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
+    if wanted.has(libc::O_CREAT) && led.found.wants_directory && !led.found.name.is_empty() {
+        return Err(Errno::EISDIR);
+    }
     let Some(place) = led.found.place.clone() else {
         return missing(ctx, &named, &led, wanted);
     };
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
     if let Place::Host(_) = &place {
         return host(ctx, &named, &led, &place, wanted);
     }
     if wanted.has(libc::O_TMPFILE) {
         return tmpfile(ctx, &place, wanted);
-    }
-    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
-        return Err(Errno::EEXIST);
     }
     if wanted.has(libc::O_DIRECTORY) && !place.is_directory() {
         return Err(Errno::ENOTDIR);
@@ -121,6 +124,9 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             super::info::may_use_device(ctx, d, wanted.access())?;
             Ok(hand_over(ctx, ctx.m.vfiles.open_device(d, wanted.flags)?, wanted))
         }
+        Place::Proc(_, procfs::Entry::File(table)) if table.is_setting() && wanted.writes() => {
+            Err(Errno::EACCES)
+        }
         Place::Proc(_, procfs::Entry::File(table)) => {
             let walk = ctx.walker();
             let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
@@ -142,9 +148,6 @@ fn missing(ctx: &Ctx<'_>, named: &Named, led: &Led, wanted: Wanted) -> Result<An
         Place::Virtual(dir) => {
             if !wanted.has(libc::O_CREAT) {
                 return Err(Errno::ENOENT);
-            }
-            if led.found.wants_directory {
-                return Err(Errno::EISDIR);
             }
             create(ctx, dir, &led.found.name, wanted)
         }
@@ -240,8 +243,11 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
         }
         FileKind::Regular => {
             let mut v = v.clone();
+            let fs = v.mount.tree().ok_or(Errno::EIO)?;
+            if fs.has_live_files() {
+                return Ok(hand_over(ctx, ctx.m.vfiles.open_live(&v, wanted.flags)?, wanted));
+            }
             if wanted.has(libc::O_TRUNC) {
-                let fs = v.mount.tree().ok_or(Errno::EIO)?;
                 let changes = SetAttr { size_bytes: Some(0), ..SetAttr::default() };
                 v.attr = fs.setattr(ctx.caller(), v.attr.ino, &changes)?;
                 if let Some(file) = ctx.m.vfiles.of_inode(v.mount.id, v.attr.ino) {

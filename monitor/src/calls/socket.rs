@@ -50,9 +50,7 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
             Ok(Answer::Rewrite(Box::new(Rewrite {
                 number: ctx.call.number,
                 args: vec![Arg::Value(ctx.arg(0)), Arg::Bytes(bytes), Arg::Value(length)],
-                comm: None,
-                on_error: None,
-                keep: Vec::new(),
+                ..Rewrite::default()
             })))
         }
         // A socket has to be the kernel's, and a virtual directory can't hold one.

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use crate::monitor::Monitor;
-use crate::mounts::{Crossing, Mount};
+use crate::mounts::{Crossing, Mount, Power};
 use crate::namei::Place;
 use crate::path;
 use crate::view::{PRESENT, View};
@@ -63,6 +63,9 @@ impl Monitor {
         mount.detached.store(true, Ordering::Release);
         self.mounts.remove(mount.id);
         self.quick.clear();
+        if matches!(mount.power, Power::Calls(_)) {
+            self.refresh_clocks();
+        }
         if let Some(service) = &mount.service {
             service.uses.fetch_sub(1, Ordering::AcqRel);
             service.module.unmounted(&path::text(&mount.target));

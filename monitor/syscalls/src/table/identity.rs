@@ -8,7 +8,6 @@ const IDS: &[Trap] = &[Trap::always(Group::Ids)];
 const UNAME: &[Trap] = &[Trap::always(Group::Uname)];
 
 const LATER: &str = "the kernel's until ids are virtual";
-const NAMES_LATER: &str = "the kernel's until the names of the system are virtual";
 
 const fn option(number: i32) -> Test {
     Test::Is(0, number as u32)
@@ -49,7 +48,9 @@ pub(super) const IDENTITY: &[Row] = &[
     Row::new("capget", 125, Handler::Capabilities, IDS).planned(LATER),
     Row::new("capset", 126, Handler::Capabilities, IDS).planned(LATER),
     Row::new("prctl", 157, Handler::Prctl, PRCTL).planned(LATER),
-    Row::new("uname", 63, Handler::Uname, UNAME).planned(NAMES_LATER),
-    Row::new("sethostname", 170, Handler::Uname, UNAME).planned(NAMES_LATER),
-    Row::new("setdomainname", 171, Handler::Uname, UNAME).planned(NAMES_LATER),
+    Row::new("uname", 63, Handler::Uname, UNAME),
+    Row::new("sethostname", 170, Handler::Uname, UNAME)
+        .note("for root in the view and who mounted the names"),
+    Row::new("setdomainname", 171, Handler::Uname, UNAME)
+        .note("for root in the view and who mounted the names"),
 ];

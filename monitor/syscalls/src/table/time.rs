@@ -5,7 +5,9 @@ use crate::handler::Handler;
 use crate::row::Row;
 
 const TIME: &[Trap] = &[Trap::always(Group::Time)];
-const LATER: &str = "the kernel's until time is virtual";
+/// What holds of every wait.
+const UNDER_WAY: &str =
+    "a wait under way when the frequency changes ends when it was to end before";
 
 /// `FUTEX_PRIVATE_FLAG` and `FUTEX_CLOCK_REALTIME` taken away.
 const FUTEX_COMMAND: u32 = !((libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME) as u32);
@@ -36,45 +38,49 @@ const POINTER_4: &[Trap] = &[Trap::when(Group::Time, &[Test::NotNull(4)])];
 
 /// Clocks and timers.
 pub(super) const CLOCKS: &[Row] = &[
-    Row::new("time", 201, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("gettimeofday", 96, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("clock_gettime", 228, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("clock_getres", 229, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("times", 100, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("sysinfo", 99, Handler::ReadClock, TIME).planned(LATER),
-    Row::new("settimeofday", 164, Handler::SetClock, TIME).planned(LATER),
-    Row::new("clock_settime", 227, Handler::SetClock, TIME).planned(LATER),
-    Row::new("adjtimex", 159, Handler::SetClock, TIME).planned(LATER),
-    Row::new("clock_adjtime", 305, Handler::SetClock, TIME).planned(LATER),
-    Row::new("nanosleep", 35, Handler::Sleep, TIME).planned(LATER),
-    Row::new("clock_nanosleep", 230, Handler::Sleep, TIME).planned(LATER),
-    Row::new("alarm", 37, Handler::Timer, TIME).planned(LATER),
-    Row::new("getitimer", 36, Handler::Timer, TIME).planned(LATER),
-    Row::new("setitimer", 38, Handler::Timer, TIME).planned(LATER),
-    Row::new("timer_create", 222, Handler::Timer, TIME).planned(LATER),
-    Row::new("timer_settime", 223, Handler::Timer, TIME).planned(LATER),
-    Row::new("timer_gettime", 224, Handler::Timer, TIME).planned(LATER),
-    Row::new("timerfd_create", 283, Handler::Timer, TIME).planned(LATER),
-    Row::new("timerfd_settime", 286, Handler::Timer, TIME).fds(&[0]).planned(LATER),
-    Row::new("timerfd_gettime", 287, Handler::Timer, TIME).fds(&[0]).planned(LATER),
+    Row::new("time", 201, Handler::ReadClock, TIME),
+    Row::new("gettimeofday", 96, Handler::ReadClock, TIME),
+    Row::new("clock_gettime", 228, Handler::ReadClock, TIME),
+    Row::new("clock_getres", 229, Handler::ReadClock, TIME),
+    Row::new("times", 100, Handler::ReadClock, TIME),
+    Row::new("sysinfo", 99, Handler::ReadClock, TIME),
+    Row::new("settimeofday", 164, Handler::SetClock, TIME)
+        .note("sets the time of the view; for root in the view and who mounted it"),
+    Row::new("clock_settime", 227, Handler::SetClock, TIME)
+        .note("sets the time of the view; for root in the view and who mounted it"),
+    Row::new("adjtimex", 159, Handler::SetClock, TIME)
+        .partial("EPERM for changes: the clock of a view is set, not slewed"),
+    Row::new("clock_adjtime", 305, Handler::SetClock, TIME)
+        .partial("EPERM for changes: the clock of a view is set, not slewed"),
+    Row::new("nanosleep", 35, Handler::Sleep, TIME).partial(UNDER_WAY),
+    Row::new("clock_nanosleep", 230, Handler::Sleep, TIME).partial(UNDER_WAY),
+    Row::new("alarm", 37, Handler::Timer, TIME).partial(UNDER_WAY),
+    Row::new("getitimer", 36, Handler::Timer, TIME),
+    Row::new("setitimer", 38, Handler::Timer, TIME).partial(UNDER_WAY),
+    Row::native("timer_create", 222).note("its clock is asked for when it is set"),
+    Row::new("timer_settime", 223, Handler::Timer, TIME).partial(UNDER_WAY),
+    Row::new("timer_gettime", 224, Handler::Timer, TIME),
+    Row::native("timerfd_create", 283).note("its clock is asked for when it is set"),
+    Row::new("timerfd_settime", 286, Handler::Timer, TIME).fds(&[0]).partial(UNDER_WAY),
+    Row::new("timerfd_gettime", 287, Handler::Timer, TIME).fds(&[0]),
 ];
 
 /// Waiting for something, but not longer than a time.
 pub(super) const TIMEOUTS: &[Row] = &[
-    Row::new("poll", 7, Handler::Timeout, POLL).planned(LATER),
-    Row::new("ppoll", 271, Handler::Timeout, POINTER_2).planned(LATER),
-    Row::new("select", 23, Handler::Timeout, POINTER_4).planned(LATER),
-    Row::new("pselect6", 270, Handler::Timeout, POINTER_4).planned(LATER),
-    Row::new("epoll_wait", 232, Handler::Timeout, EPOLL).fds(&[0]).planned(LATER),
-    Row::new("epoll_pwait", 281, Handler::Timeout, EPOLL).fds(&[0]).planned(LATER),
-    Row::new("epoll_pwait2", 441, Handler::Timeout, POINTER_3).fds(&[0]).planned(LATER),
-    Row::new("futex", 202, Handler::Timeout, FUTEX).planned(LATER),
-    Row::new("futex_waitv", 449, Handler::Timeout, POINTER_3).planned(LATER),
-    Row::new("futex_wait", 455, Handler::Timeout, POINTER_4).planned(LATER),
-    Row::new("semtimedop", 220, Handler::Timeout, POINTER_3).planned(LATER),
-    Row::new("rt_sigtimedwait", 128, Handler::Timeout, POINTER_2).planned(LATER),
-    Row::new("mq_timedsend", 242, Handler::Timeout, POINTER_4).fds(&[0]).planned(LATER),
-    Row::new("mq_timedreceive", 243, Handler::Timeout, POINTER_4).fds(&[0]).planned(LATER),
-    Row::new("io_getevents", 208, Handler::Timeout, POINTER_4).planned(LATER),
-    Row::new("io_pgetevents", 333, Handler::Timeout, POINTER_4).planned(LATER),
+    Row::new("poll", 7, Handler::Timeout, POLL).partial(UNDER_WAY),
+    Row::new("ppoll", 271, Handler::Timeout, POINTER_2).partial(UNDER_WAY),
+    Row::new("select", 23, Handler::Timeout, POINTER_4).partial(UNDER_WAY),
+    Row::new("pselect6", 270, Handler::Timeout, POINTER_4).partial(UNDER_WAY),
+    Row::new("epoll_wait", 232, Handler::Timeout, EPOLL).fds(&[0]).partial(UNDER_WAY),
+    Row::new("epoll_pwait", 281, Handler::Timeout, EPOLL).fds(&[0]).partial(UNDER_WAY),
+    Row::new("epoll_pwait2", 441, Handler::Timeout, POINTER_3).fds(&[0]).partial(UNDER_WAY),
+    Row::new("futex", 202, Handler::Timeout, FUTEX).partial(UNDER_WAY),
+    Row::new("futex_waitv", 449, Handler::Timeout, POINTER_3).partial(UNDER_WAY),
+    Row::new("futex_wait", 455, Handler::Timeout, POINTER_4).partial(UNDER_WAY),
+    Row::new("semtimedop", 220, Handler::Timeout, POINTER_3).partial(UNDER_WAY),
+    Row::new("rt_sigtimedwait", 128, Handler::Timeout, POINTER_2).partial(UNDER_WAY),
+    Row::new("mq_timedsend", 242, Handler::Timeout, POINTER_4).fds(&[0]).partial(UNDER_WAY),
+    Row::new("mq_timedreceive", 243, Handler::Timeout, POINTER_4).fds(&[0]).partial(UNDER_WAY),
+    Row::new("io_getevents", 208, Handler::Timeout, POINTER_4).partial(UNDER_WAY),
+    Row::new("io_pgetevents", 333, Handler::Timeout, POINTER_4).partial(UNDER_WAY),
 ];

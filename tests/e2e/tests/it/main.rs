@@ -1,12 +1,15 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
 mod attach;
+mod clocks;
 mod debuggers;
 mod descriptors;
+mod formats;
 mod forms;
 mod ids;
 mod life;
 mod mounts;
+mod names;
 mod nested;
 mod ordinary;
 mod services;

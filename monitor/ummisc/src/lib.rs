@@ -1,0 +1,40 @@
+//! `ummisc`: the names of the system and the time, of a view's own.
+//!
+//! ```text
+//! mount -t ummisctime none DIR    frequency, offset, base    -> TimeCalls  (clocks, sleeps, timers, timeouts)
+//! mount -t ummiscuname none DIR   nodename, release, ...     -> UnameCalls (uname, sethostname, setdomainname)
+//! ```
+//!
+//! - [`Ummisc`] is the module; each mount is a set of system calls and a small tree of text files that steers it.
+//! - [`Timeline`] is the arithmetic of one mount's time: `virtual = (real - base) * frequency + base + offset`.
+//! - A call that reads a clock is answered here. A call that waits is run by the kernel with the time it really
+//!   has to wait, and what the kernel leaves of it is written back in virtual time (`CallAnswer::Run`).
+//!
+//! The frequency is for all clocks but those of CPU time; `offset` and `base` move the wall clock alone, as setting
+//! the clock does. Locks: one over the paces of a mount; nothing is called while it is held.
+//!
+//! Limits: a wait that is under way when the frequency changes ends when it was to end before. Time stamps of
+//! files are the host's, also those that drivers make (`abi::fs::Timestamp::now`), and so are `SO_RCVTIMEO` and its
+//! kin. The time of a nested view's own mount is derived from the host's clocks, not from those of the outer view.
+//!
+//! Deliberately absent: the code that reads clocks inside the processes (`engine::vdso`).
+
+#![forbid(unsafe_code)]
+
+mod hostclock;
+mod layout;
+mod module;
+mod reading;
+mod sleeping;
+mod textfs;
+mod time_calls;
+mod timeline;
+mod timeouts;
+mod timers;
+mod uname;
+
+pub use module::Ummisc;
+pub use textfs::{TextFile, TextFs};
+pub use time_calls::TimeCalls;
+pub use timeline::{Setting, Timeline};
+pub use uname::{Names, UnameCalls};
