@@ -413,6 +413,29 @@ pub trait FileSystem: Send + Sync {
         true
     }
 
+    /// The device and inode numbers that stat(2) shows, where they are not the mount's and `ino` itself: a
+    /// file system that passes files of others through shows theirs.
+    fn visible(&self, ino: Ino) -> Option<(u64, u64)> {
+        let _ = ino;
+        None
+    }
+
+    /// Where the file lies on the host, for a file system that only passes the host's files through.
+    fn host_path(&self, ino: Ino) -> Option<Vec<u8>> {
+        let _ = ino;
+        None
+    }
+
+    /// Opens with the flags of open(2) as they are, for a file system whose files are descriptors of the
+    /// host; `None` for all others, whose [`open`](Self::open) is asked.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    fn open_host(&self, caller: Caller, ino: Ino, flags: i32) -> Option<Result<OwnedFd>> {
+        let _ = (caller, ino, flags);
+        None
+    }
+
     /// Finds `name` in `parent`.
     ///
     /// # Errors

@@ -27,6 +27,17 @@ pub struct DirEntry {
     pub ino: u64,
 }
 
+/// One name of a directory with everything a store wants to know at once.
+#[derive(Clone, Debug)]
+pub struct Scanned {
+    /// The name.
+    pub name: Vec<u8>,
+    /// Its attributes, a link not followed.
+    pub stat: Stat,
+    /// The extended attributes that were asked for and are there.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// How names are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
@@ -62,6 +73,13 @@ pub trait Dir: Send + Sync {
     /// # Errors
     /// Those of open(2) with `O_DIRECTORY` and getdents(2).
     fn list(&self, path: &[u8]) -> Result<Vec<DirEntry>>;
+
+    /// All names but `.` and `..` with their attributes and those of the xattrs `wanted` that they have: the
+    /// same answers as [`list`](Self::list), [`stat`](Self::stat), [`xattr`](Self::xattr), in fewer calls.
+    ///
+    /// # Errors
+    /// Those of the three.
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>>;
 
     /// readlink(2).
     ///

@@ -15,6 +15,8 @@ pub(crate) const LOCK_PATH: &[u8] = b".viewos/lock";
 pub(crate) const LOG_PATH: &[u8] = b".viewos/log";
 /// Where files are made before they get their name.
 pub(crate) const TMP_PATH: &[u8] = b".viewos/tmp";
+/// A whiteout of which the others are more names: no inode for each, as overlayfs does it.
+pub(crate) const WHITEOUT_PATH: &[u8] = b".viewos/whiteout";
 /// One more name for each copied-up file that has other lower names.
 pub(crate) const LINKS_PATH: &[u8] = b".viewos/links";
 /// Snapshots, one directory each.

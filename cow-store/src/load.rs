@@ -1,6 +1,6 @@
 //! The walk that builds the names in memory when a store is opened.
 
-use crate::dir::DirEntry;
+use crate::dir::Scanned;
 use crate::error::Error;
 use crate::format::WhiteoutForm;
 use crate::log::Facts;
@@ -17,19 +17,28 @@ pub(crate) const OPAQUE_XATTR: &[u8] = b"user.overlay.opaque";
 /// The same as written by a privileged overlayfs.
 const OPAQUE_XATTR_TRUSTED: &[u8] = b"trusted.overlay.opaque";
 
+/// The xattrs that mean something to a store.
+const WANTED: [&[u8]; 5] =
+    [OVERRIDE_XATTR, OVERRIDE_XATTR_OLD, ORIGIN_XATTR, OPAQUE_XATTR, OPAQUE_XATTR_TRUSTED];
+
 /// Reads all names of `store`.
 ///
 /// # Errors
 /// - [`Error::Host`] if a directory cannot be read. Metadata that is not valid is logged and left out: a
 ///   store with one bad xattr is still a store.
 pub(crate) fn walk(store: &Store, facts: &Facts) -> Result<Tree, Error> {
-    let root = store.dir().stat(b"").map_err(store.host("stat", b""))?;
-    let (inode, opaque) = inode(store, facts, b"", &root)?;
-    let mut tree = Tree::new(root.ino, Inode { names: 1, ..inode });
+    let stat = store.dir().stat(b"").map_err(store.host("stat", b""))?;
+    let mut xattrs = Vec::new();
+    for name in WANTED {
+        let value = store.dir().xattr(b"", name).map_err(store.host("getxattr", b""))?;
+        xattrs.extend(value.map(|value| (name.to_vec(), value)));
+    }
+    let (inode, opaque) = inode(store, facts, b"", &stat, &xattrs);
+    let mut tree = Tree::new(stat.ino, Inode { names: 1, ..inode });
     tree.set_opaque(b"", opaque);
     let mut open = vec![Vec::new()];
     while let Some(path) = open.pop() {
-        let entries = store.dir().list(&path).map_err(store.host("readdir", &path))?;
+        let entries = store.dir().scan(&path, &WANTED).map_err(store.host("readdir", &path))?;
         for entry in &entries {
             if path.is_empty() && entry.name == PRIVATE_DIR {
                 continue;
@@ -45,7 +54,8 @@ pub(crate) fn walk(store: &Store, facts: &Facts) -> Result<Tree, Error> {
                 marker(&mut tree, &path, hidden, &entries);
                 continue;
             }
-            if load_entry(store, facts, &mut tree, &full)? == FileKind::Directory {
+            load_entry(store, facts, &mut tree, &full, entry)?;
+            if entry.stat.is_directory() {
                 open.push(full);
             }
         }
@@ -54,7 +64,7 @@ pub(crate) fn walk(store: &Store, facts: &Facts) -> Result<Tree, Error> {
 }
 
 /// A marker file: a real file of the same name beats it, which is how an interrupted replacement looks.
-fn marker(tree: &mut Tree, parent: &[u8], hidden: &[u8], entries: &[DirEntry]) {
+fn marker(tree: &mut Tree, parent: &[u8], hidden: &[u8], entries: &[Scanned]) {
     if Some(hidden) == MARKER_OPAQUE.strip_prefix(MARKER_PREFIX) {
         tree.set_opaque(parent, true);
     } else if !hidden.is_empty() && !entries.iter().any(|e| e.name == hidden) {
@@ -67,13 +77,14 @@ fn load_entry(
     facts: &Facts,
     tree: &mut Tree,
     path: &[u8],
-) -> Result<FileKind, Error> {
-    let stat = store.dir().stat(path).map_err(store.host("stat", path))?;
+    entry: &Scanned,
+) -> Result<(), Error> {
+    let stat = &entry.stat;
     if stat.is_whiteout() {
         tree.put_whiteout(path);
-        return Ok(FileKind::CharDevice);
+        return Ok(());
     }
-    let (inode, opaque) = inode(store, facts, path, &stat)?;
+    let (inode, opaque) = inode(store, facts, path, stat, &entry.xattrs);
     if store.access() == Access::Write
         && let Some(attributes) = inode.attributes
     {
@@ -84,35 +95,28 @@ fn load_entry(
         }
     }
     tree.put(path, stat.ino, inode, opaque);
-    Ok(stat.kind())
+    Ok(())
 }
 
 /// The metadata of one file and whether it is marked opaque.
-fn inode(store: &Store, facts: &Facts, path: &[u8], stat: &Stat) -> Result<(Inode, bool), Error> {
+fn inode(
+    store: &Store,
+    facts: &Facts,
+    path: &[u8],
+    stat: &Stat,
+    xattrs: &[(Vec<u8>, Vec<u8>)],
+) -> (Inode, bool) {
     let real = stat.kind();
     let mut inode = Inode { real, attributes: None, origin: None, names: 0 };
     let mut opaque = false;
     let mut old = None;
     if store.carries_xattrs(real) {
-        let names = store.dir().xattr_names(path).map_err(store.host("listxattr", path))?;
-        for name in names {
-            let wanted = [
-                OVERRIDE_XATTR,
-                OVERRIDE_XATTR_OLD,
-                ORIGIN_XATTR,
-                OPAQUE_XATTR,
-                OPAQUE_XATTR_TRUSTED,
-            ];
-            if !wanted.contains(&name.as_slice()) {
-                continue;
-            }
-            let value = store.dir().xattr(path, &name).map_err(store.host("getxattr", path))?;
-            let Some(value) = value else { continue };
+        for (name, value) in xattrs {
             match name.as_slice() {
-                OVERRIDE_XATTR => inode.attributes = attributes(path, &value),
-                OVERRIDE_XATTR_OLD => old = attributes(path, &value),
-                ORIGIN_XATTR => inode.origin = origin(path, &value),
-                _ => opaque |= value == b"y",
+                OVERRIDE_XATTR => inode.attributes = attributes(path, value),
+                OVERRIDE_XATTR_OLD => old = attributes(path, value),
+                ORIGIN_XATTR => inode.origin = origin(path, value),
+                _ => opaque |= value == b"y" && stat.is_directory(),
             }
         }
     }
@@ -123,7 +127,7 @@ fn inode(store: &Store, facts: &Facts, path: &[u8], stat: &Stat) -> Result<(Inod
     if let Some(value) = facts.get(path, ORIGIN_KEY) {
         inode.origin = origin(path, value);
     }
-    Ok((inode, opaque))
+    (inode, opaque)
 }
 
 fn attributes(path: &[u8], text: &[u8]) -> Option<Override> {

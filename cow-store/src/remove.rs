@@ -1,7 +1,8 @@
 //! Removing names, and the whiteouts that hide lower ones.
 
+use crate::dir::Move;
 use crate::error::Error;
-use crate::format::WhiteoutForm;
+use crate::format::{WHITEOUT_PATH, WhiteoutForm};
 use crate::log::Step;
 use crate::path::{join, marker_of, split};
 use crate::stat::Stat;
@@ -54,7 +55,7 @@ impl Store {
         let tmp = self.tmp();
         let gone = Step::Rename { from: path.to_vec(), to: tmp.clone(), ino: entry.ino };
         if leave_whiteout && self.form().whiteout == WhiteoutForm::Device {
-            self.dir().mknod(&tmp, FileKind::CharDevice, 0).map_err(self.host("mknod", &tmp))?;
+            self.make_whiteout(&tmp)?;
             let swap = Step::Exchange { a: path.to_vec(), b: tmp.clone(), ino: entry.ino };
             let facts = self.drop_facts(path);
             let swapped = self.change(&mut writer, vec![swap], facts);
@@ -167,15 +168,31 @@ impl Store {
     /// Makes a whiteout without a name at `tmp`; its inode number.
     pub(crate) fn make_whiteout(&self, tmp: &[u8]) -> Result<u64, Error> {
         match self.form().whiteout {
-            WhiteoutForm::Device => {
-                self.dir().mknod(tmp, FileKind::CharDevice, 0).map_err(self.host("mknod", tmp))?
-            }
+            WhiteoutForm::Device => self.link_whiteout(tmp)?,
+
             WhiteoutForm::Marker => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
                 self.dir().open(tmp, flags, 0o600).map_err(self.host("open", tmp))?;
             }
         }
         Ok(self.dir().stat(tmp).map_err(self.host("stat", tmp))?.ino)
+    }
+
+    /// Makes `tmp` one more name of the shared whiteout. Where there is none yet, or it has as many names as
+    /// the file system allows, another takes its place.
+    fn link_whiteout(&self, tmp: &[u8]) -> Result<(), Error> {
+        match self.dir().link(WHITEOUT_PATH, tmp) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ENOENT | Errno::EMLINK) => {}
+            Err(errno) => return Err(self.host("link", tmp)(errno)),
+        }
+        let shared = self.tmp();
+        let made = self.dir().mknod(&shared, FileKind::CharDevice, 0);
+        made.map_err(self.host("mknod", &shared))?;
+        self.dir()
+            .rename(&shared, WHITEOUT_PATH, Move::Replace)
+            .map_err(self.host("rename", WHITEOUT_PATH))?;
+        self.dir().link(WHITEOUT_PATH, tmp).map_err(self.host("link", tmp))
     }
 
     /// The step that forgets the log's metadata at and below `path`, if there is any.

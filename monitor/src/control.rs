@@ -374,6 +374,14 @@ impl Monitor {
             refuse(Errno::ENOENT, format!("no module {name}; there are: {}", known.join(", ")))
         })?;
         let short = module.name();
+        if let Some((_, options)) =
+            wanted.split_once(',').filter(|(_, options)| !options.is_empty())
+        {
+            return Err(refuse(
+                Errno::EINVAL,
+                format!("{short} has no option {options:?}: it takes none"),
+            ));
+        }
         view.add_service(module, self.clock.tick(), permanent)
             .map_err(|errno| refuse(errno, format!("{short} is loaded already")))?;
         if let Some(service) = view.service(short) {

@@ -28,6 +28,7 @@ mod loops;
 mod monitor;
 mod mounts;
 mod namei;
+mod overlayfs;
 mod path;
 mod placeholder;
 mod procfs;

@@ -124,7 +124,13 @@ impl Monitor {
 
     /// Attributes of an inode of a mount.
     pub(crate) fn virtual_info(&self, mount: &Mount, attr: Attr) -> Info {
-        Info { dev: mount.dev.to_raw(), attr, mount_id: 1_000_000 + mount.id }
+        let mount_id = 1_000_000 + mount.id;
+        match mount.tree().and_then(|fs| fs.visible(attr.ino)) {
+            Some((dev, ino)) => {
+                Info { dev, attr: Attr { ino: abi::fs::Ino(ino), ..attr }, mount_id }
+            }
+            None => Info { dev: mount.dev.to_raw(), attr, mount_id },
+        }
     }
 
     /// Attributes of a place.

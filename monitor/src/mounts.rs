@@ -1,5 +1,6 @@
 //! The mount table: what shows where, in which view, since when.
 
+use crate::overlayfs::OverlayFs;
 use crate::path;
 use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
@@ -14,6 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(crate) enum Content {
     /// A driver's tree.
     Tree(Arc<dyn FileSystem>),
+    /// viewfs over the host.
+    Overlay { fs: Arc<OverlayFs>, tree: Arc<dyn FileSystem> },
     /// Another directory of the view, as it was at `epoch`.
     Redirect { source: Vec<u8>, epoch: Epoch },
     /// A special file and its partitions.
@@ -65,6 +68,8 @@ pub(crate) struct Flags {
     pub(crate) permanent: bool,
     pub(crate) human: bool,
     pub(crate) merge: bool,
+    /// Owners and modes are virtual: they count for processes with virtual ids.
+    pub(crate) vstat: bool,
     /// Canonical paths below the target that stay what they were.
     pub(crate) except: Vec<Vec<u8>>,
 }
@@ -72,7 +77,14 @@ pub(crate) struct Flags {
 impl Mount {
     pub(crate) fn tree(&self) -> Option<&Arc<dyn FileSystem>> {
         match &self.content {
-            Content::Tree(fs) => Some(fs),
+            Content::Tree(fs) | Content::Overlay { tree: fs, .. } => Some(fs),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn overlay(&self) -> Option<&Arc<OverlayFs>> {
+        match &self.content {
+            Content::Overlay { fs, .. } => Some(fs),
             _ => None,
         }
     }
@@ -129,9 +141,12 @@ pub(crate) struct Snapshot {
     /// Names of the last components of mount points, for quick refusals.
     basenames: BTreeMap<Vec<u8>, ()>,
     has_root_mount: bool,
+    /// A root mount that is no overlay: nothing is the host's by its name.
+    has_opaque_root: bool,
     has_ghosts: bool,
     /// Those with a power, the youngest first.
     powerful: Vec<Arc<Mount>>,
+    overlays: Vec<Arc<Mount>>,
 }
 
 /// What a name is by itself, before any file system is asked.
@@ -146,11 +161,17 @@ impl Snapshot {
         for m in &all {
             s.has_ghosts |=
                 m.is_ghost || matches!(m.content, Content::Device { .. }) && !m.is_hidden;
+            if m.overlay().is_some() {
+                s.overlays.push(Arc::clone(m));
+            }
             s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
             s.has_devices |= matches!(m.content, Content::Device { .. });
             match path::split(&m.target) {
                 Some((_, name)) => drop(s.basenames.insert(name.to_vec(), ())),
-                None => s.has_root_mount = true,
+                None => {
+                    s.has_root_mount = true;
+                    s.has_opaque_root |= m.overlay().is_none();
+                }
             }
         }
         s.powerful = all.iter().filter(|m| !matches!(m.power, Power::None)).cloned().collect();
@@ -242,6 +263,14 @@ impl Snapshot {
     /// Whether a mount point or device is not in its parent directory by itself.
     pub(crate) fn has_ghosts(&self) -> bool {
         self.has_ghosts
+    }
+
+    pub(crate) fn has_opaque_root(&self) -> bool {
+        self.has_opaque_root
+    }
+
+    pub(crate) fn overlays(&self) -> &[Arc<Mount>] {
+        &self.overlays
     }
 
     pub(crate) fn has_root_mount(&self) -> bool {

@@ -116,6 +116,21 @@ impl Place {
         }
     }
 
+    /// Where the file lies on the host, also for what viewfs passes through.
+    pub(crate) fn backing_path(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Virtual(v) => v.mount.tree()?.host_path(v.attr.ino),
+            _ => self.host_path().map(<[u8]>::to_vec),
+        }
+    }
+
+    /// Whether the host has the same file under the view's name.
+    pub(crate) fn is_as_on_host(&self) -> bool {
+        self.is_native()
+            || matches!(self, Self::Virtual(v) if v.mount.overlay().is_some())
+                && self.backing_path().as_deref() == Some(self.view_path())
+    }
+
     /// Whether the view and the host call the same file by the same name.
     pub(crate) fn is_native(&self) -> bool {
         self.host_path() == Some(self.view_path())
@@ -294,7 +309,7 @@ impl<'a> Walk<'a> {
             let child = self.child(&parent, &component)?;
             // /proc/self is the same for kernel and view, though the monitor has to name it.
             let is_self = parent.host_path() == Some(b"/proc");
-            self.left_host |= child.as_ref().is_some_and(|c| !c.is_native() && !is_self);
+            self.left_host |= child.as_ref().is_some_and(|c| !is_self && !c.is_as_on_host());
             last = component;
             let Some(child) = child else {
                 if is_last {
@@ -423,7 +438,7 @@ impl<'a> Walk<'a> {
     /// The root of a mount, under the names that led to it.
     fn enter(&mut self, mount: &Arc<Mount>, names: Names) -> Result<Place> {
         match &mount.content {
-            Content::Tree(fs) => {
+            Content::Tree(fs) | Content::Overlay { tree: fs, .. } => {
                 let attr = fs.getattr(fs.root())?;
                 Ok(Place::Virtual(VirtualPlace { names, mount: Arc::clone(mount), attr }))
             }

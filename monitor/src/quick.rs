@@ -7,9 +7,10 @@
 
 use crate::hostview;
 use crate::monitor::Monitor;
-use crate::mounts::Snapshot;
+use crate::mounts::{Mount, Snapshot};
 use crate::path;
 use crate::tasks::Proc;
+use crate::view::{PRESENT, View};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -94,14 +95,47 @@ fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
 
 /// Whether a component of the path can be a mount point.
 fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
-    mounts.has_root_mount()
+    let answers = |m: &Mount| m.overlay().is_none() && m.may_answer(wanted);
+    mounts.has_opaque_root()
         || path::components(wanted).any(|c| mounts.may_cross(c))
-            && mounts.all().iter().any(|m| m.may_answer(wanted))
+            && mounts.all().iter().any(|m| answers(m))
         || wanted.starts_with(b"/proc/")
 }
 
+/// How a name is used.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// A link as the last component is followed.
+    pub(crate) follow: bool,
+    /// What it names may be changed, so that an overlay has to decide.
+    pub(crate) change: bool,
+}
+
+/// What a decision rests on.
+struct Look<'a> {
+    view: &'a View,
+    mounts: &'a Snapshot,
+    how: How,
+}
+
+impl Look<'_> {
+    /// Whether every overlay over this path leaves it to the host.
+    fn passes_overlays(&self, here: &[u8]) -> bool {
+        self.mounts.overlays().iter().all(|m| {
+            let Some(fs) = m.overlay() else { return true };
+            let Some(rest) = path::below(here, &m.target) else { return true };
+            if !self.view.sees(m.view, m.born, PRESENT)
+                || m.flags.except.iter().any(|e| path::below(here, e).is_some())
+            {
+                return true;
+            }
+            !self.how.change && fs.is_lower(rest)
+        })
+    }
+}
+
 impl Monitor {
-    /// Whether the kernel may have the name as it stands. `follow` is about the last component. `dirfd` is
+    /// Whether the kernel may have the name as it stands, used so. `dirfd` is
     /// `None` for the working directory; a descriptor that is known not to be virtual may be given with
     /// `dirfd_path` to ask for its name only where it matters.
     pub(crate) fn is_quickly_native(
@@ -110,17 +144,19 @@ impl Monitor {
         tid: i32,
         dirfd: Option<i32>,
         wanted: &[u8],
-        follow: bool,
+        how: How,
     ) -> bool {
+        let follow = how.follow;
         let mounts = self.mounts.snapshot();
-        if wanted.is_empty() || mounts.has_root_mount() {
+        if wanted.is_empty() || mounts.has_opaque_root() {
             return false;
         }
+        let look = Look { view: &proc.view(), mounts: &mounts, how };
         if wanted[0] == b'/' {
             if self.has_root(proc) {
                 return false;
             }
-            return self.is_absolute_native(wanted, follow, &mounts);
+            return self.is_absolute_native(wanted, &look);
         }
         if let Some(fd) = dirfd {
             if self.may_hold_virtual(tid) && self.vfiles.may_be_virtual(self, tid, fd) {
@@ -130,7 +166,12 @@ impl Monitor {
             return false;
         }
         let single = !wanted.contains(&b'/');
-        if single && !follow && wanted != b".." && !mounts.may_cross(wanted) {
+        if single
+            && !follow
+            && wanted != b".."
+            && mounts.overlays().is_empty()
+            && !mounts.may_cross(wanted)
+        {
             return !self.is_proc_name(wanted);
         }
         let base = match dirfd {
@@ -138,21 +179,25 @@ impl Monitor {
             None => self.host_cwd(proc, tid),
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
-        self.is_absolute_native(&path::append(&base, wanted), follow, &mounts)
+        self.is_absolute_native(&path::append(&base, wanted), &look)
     }
 
-    fn is_absolute_native(&self, wanted: &[u8], follow: bool, mounts: &Snapshot) -> bool {
+    fn is_absolute_native(&self, wanted: &[u8], look: &Look<'_>) -> bool {
+        let mounts = look.mounts;
         if path::has_dotdot(wanted) {
             return false;
         }
         let plain = path::normalize(wanted);
-        let Some((dir, name)) = path::split(&plain) else { return !mounts.has_root_mount() };
-        let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
-        let mut here = path::join(&canonical, name);
-        if crosses(&here, mounts) {
+        if !look.passes_overlays(&plain) {
             return false;
         }
-        if !(follow || wanted.ends_with(b"/")) {
+        let Some((dir, name)) = path::split(&plain) else { return !mounts.has_opaque_root() };
+        let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
+        let mut here = path::join(&canonical, name);
+        if crosses(&here, mounts) || !look.passes_overlays(&here) {
+            return false;
+        }
+        if !(look.how.follow || wanted.ends_with(b"/")) {
             return true;
         }
         for _ in 0..8 {
@@ -164,10 +209,13 @@ impl Monitor {
                 return false;
             }
             let plain = path::normalize(&text);
+            if !look.passes_overlays(&plain) {
+                return false;
+            }
             let Some((dir, name)) = path::split(&plain) else { return true };
             let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
             here = path::join(&canonical, name);
-            if crosses(&here, mounts) {
+            if crosses(&here, mounts) || !look.passes_overlays(&here) {
                 return false;
             }
         }

@@ -116,6 +116,25 @@ impl VFile {
         }
     }
 
+    /// The driver's handle of a directory; opened anew at a rewind, so that its names are those of that moment.
+    pub(crate) fn directory_handle(&self, caller: Caller, rewound: bool) -> Result<Handle> {
+        let VKind::Directory(v) = &self.kind else { return Err(Errno::ENOTDIR) };
+        let fs = v.mount.tree().ok_or(Errno::EIO)?;
+        let mut state = self.state();
+        if let Some(handle) = state.reader {
+            if !rewound {
+                return Ok(handle);
+            }
+            fs.release(handle);
+            state.reader = None;
+        }
+        let Opened::Handle(handle) = fs.open(caller, v.attr.ino, OpenFlags::READ)? else {
+            return Err(Errno::EIO);
+        };
+        state.reader = Some(handle);
+        Ok(handle)
+    }
+
     /// Adopts a handle that `create` gave.
     pub(crate) fn adopt_writer(&self, handle: Handle) {
         self.state().writer = Some(handle);
@@ -284,9 +303,12 @@ impl Drop for VFile {
         {
             device.release(*number);
         }
-        if let VKind::File { mount, .. } = &self.kind
-            && let Some(fs) = mount.tree()
-        {
+        let mount = match &self.kind {
+            VKind::File { mount, .. } => Some(mount),
+            VKind::Directory(v) => Some(&v.mount),
+            _ => None,
+        };
+        if let Some(fs) = mount.and_then(|m| m.tree()) {
             for handle in handles.into_iter().flatten() {
                 fs.release(handle);
             }

@@ -66,14 +66,31 @@ impl Overlay {
         match stat.kind() {
             // Other names of the file keep their data, so a copy for them is never empty.
             FileKind::Regular if with_data || stat.nlink > 1 => {
-                data = Some(lower.open(path, OFlags::RDONLY | OFlags::NOFOLLOW)?);
+                data = self.readable(path)?;
             }
             FileKind::Symlink => target = lower.readlink(path)?,
             _ => {}
         }
         let xattrs = read_xattrs(lower, path)?;
+        let empty = Stat { size_bytes: 0, ..*stat };
+        let is_kept = data.is_some() || stat.kind() != FileKind::Regular || !with_data;
+        let stat = if is_kept { stat } else { &empty };
         let source = CopySource { stat, data: data.as_ref(), target: &target, xattrs: &xattrs };
         Ok(store.copy_up(path, &source)?)
+    }
+
+    /// The bytes of a lower file. With `vstat` one that the host keeps from the user is copied up empty: a
+    /// virtual root adds to its own /etc/shadow and never sees the host's.
+    fn readable(&self, path: &[u8]) -> Result<Option<std::os::fd::OwnedFd>> {
+        match self.lower().open(path, OFlags::RDONLY | OFlags::NOFOLLOW) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::EACCES) if self.options().vstat => {
+                let path = String::from_utf8_lossy(path);
+                tracing::warn!(%path, "not readable on the host: copied up as an empty file");
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// Makes all at and below `path` the store's own and every directory one that hides the lower tree. The

@@ -16,17 +16,24 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 20] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
+    package("bsdutils", "script"),
     package("dosfstools", "mkfs.fat"),
     package("e2fsprogs", "debugfs"),
     package("fdisk", "sfdisk"),
+    package("gcc", "gcc"),
     package("gdisk", "sgdisk"),
     package("genisoimage", "genisoimage"),
+    package("git", "git"),
+    package("libc6-dev", "/usr/include/stdio.h"),
     package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    package("make", "make"),
     package("mount", "mount"),
     package("mtools", "mcopy"),
+    package("nodejs", "node"),
+    package("perl", "perl"),
     package("python3", "python3"),
     package("util-linux", "unshare"),
     package("xorriso", "xorriso"),

@@ -1,6 +1,6 @@
 //! A [`Dir`] that dies.
 
-use super::{Dir, DirEntry, Move};
+use super::{Dir, DirEntry, Move, Scanned};
 use crate::stat::Stat;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
@@ -46,6 +46,10 @@ impl<D: Dir> Dir for Faulty<D> {
 
     fn list(&self, path: &[u8]) -> Result<Vec<DirEntry>> {
         self.inner.list(path)
+    }
+
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>> {
+        self.inner.scan(path, wanted)
     }
 
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {

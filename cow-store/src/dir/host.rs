@@ -1,7 +1,7 @@
 //! A directory of the host, reached through an open handle.
 
 use super::copy::{copy, errno};
-use super::{Dir, DirEntry, Move};
+use super::{Dir, DirEntry, Move, Scanned};
 use crate::path::split;
 use crate::stat::Stat;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
@@ -151,6 +151,32 @@ impl Dir for HostDir {
             }
         }
         Ok(entries)
+    }
+
+    fn scan(&self, path: &[u8], wanted: &[&[u8]]) -> Result<Vec<Scanned>> {
+        let fd = self.open_raw(path, OFlags::RDONLY | OFlags::DIRECTORY, 0)?;
+        let handle = Self::new(fd);
+        let mut found = Vec::new();
+        for entry in fs::Dir::read_from(handle.root()).map_err(errno)? {
+            let entry = entry.map_err(errno)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let stat = handle.stat(name)?;
+            let mut xattrs = Vec::new();
+            if matches!(stat.kind(), FileKind::Regular | FileKind::Directory) {
+                for xattr in handle.xattr_names(name)? {
+                    if wanted.contains(&xattr.as_slice())
+                        && let Some(value) = handle.xattr(name, &xattr)?
+                    {
+                        xattrs.push((xattr, value));
+                    }
+                }
+            }
+            found.push(Scanned { name: name.to_vec(), stat, xattrs });
+        }
+        Ok(found)
     }
 
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {

@@ -84,3 +84,34 @@ fn carry_and_swap_move_whole_trees() {
     assert_eq!(facts.paths().collect::<Vec<_>>(), [b"ab"]);
     assert_eq!(replay(&facts.to_log()).unwrap().facts, facts);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_replay_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let _ = replay(&bytes);
+    }
+
+    #[test]
+    fn a_payload_of_any_bytes_is_read_or_refused(
+        payload in proptest::collection::vec(proptest::num::u8::ANY, 0..120),
+        tag in 0_u8..10,
+    ) {
+        // With a true checksum, so that the steps themselves are read.
+        let payload = [&[0, tag], payload.as_slice()].concat();
+        let mut log = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+        log.extend(super::checksum(&payload));
+        log.extend(&payload);
+        match replay(&log) {
+            Ok(replayed) => assert_eq!(replayed.valid_bytes, log.len()),
+            Err(e) => assert!(matches!(e, Error::Log { offset: 0 })),
+        }
+    }
+
+    #[test]
+    fn metadata_texts_of_any_bytes_are_read_or_refused(
+        text in proptest::collection::vec(proptest::num::u8::ANY, 0..90),
+    ) {
+        let _ = crate::override_stat::RawOverride(&text).check(b"");
+        let _ = crate::origin::RawOrigin(&text).check(b"");
+    }
+}

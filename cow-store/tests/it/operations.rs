@@ -111,7 +111,8 @@ fn after_a_failure_between_two_steps_nothing_more_is_written() {
     drop(open(&dir, FORMS[2]));
     let store = open_faulty(&dir, FORMS[2], &left, false);
     lower.copy_up(&store, "d/f").unwrap();
-    // The intent and the first of two renames succeed, the second does not.
+    store.whiteout(b"d/g", &lower.stat("d/g")).unwrap();
+    // The whiteout, the intent and the first of two renames succeed, the second rename does not.
     left.store(3, Ordering::SeqCst);
     assert!(store.rename(b"d/f", b"d/moved", RenameFlags::empty(), true).is_err());
     left.store(usize::MAX, Ordering::SeqCst);

@@ -1,7 +1,7 @@
 //! POSIX ACLs: from the format's short entries to those of the kernel's attribute, and back.
 //!
-//! On disk: version 1, then tag, permissions, and an id for named users and groups only. As an attribute of
-//! acl(5): version 2, then tag, permissions and an id always.
+//! On disk: version 1, then tag, permissions, and an id for named users and groups only. As an
+//! attribute of acl(5): version 2, then tag, permissions and an id always.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::le::{u16_at, u32_at};
@@ -78,7 +78,8 @@ pub(crate) fn is_plain(attribute: &[u8]) -> bool {
     entries(attribute).all(|(_, tag, _)| matches!(tag, 0x01 | 0x04 | 0x20))
 }
 
-/// The class of permission bits that an entry stands for, as a shift; the mask stands for the group's.
+/// The class of permission bits that an entry stands for, as a shift; the mask stands for the
+/// group's.
 fn class_of(tag: u16, has_mask: bool) -> Option<u32> {
     match tag {
         0x01 => Some(6),
@@ -123,7 +124,8 @@ pub(crate) fn set_perm(attribute: &mut [u8], perm: u16) {
     }
 }
 
-/// What a new file gets from a default ACL: its access ACL and permission bits, none above those asked for.
+/// What a new file gets from a default ACL: its access ACL and permission bits, none above those
+/// asked for.
 pub(crate) fn inherit(default: &[u8], perm: u16) -> (Vec<u8>, u16) {
     let masked = has_mask(default);
     let mut access = default.to_vec();

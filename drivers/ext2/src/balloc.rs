@@ -1,8 +1,8 @@
 //! Blocks, handed out and taken back.
 //!
-//! Wanted are long runs near a goal: the goal itself if it is free, else the first gap that is long enough in
-//! the goal's group behind it, then before it, then in the groups that follow; failing all that the longest gap
-//! that was seen.
+//! Wanted are long runs near a goal: the goal itself if it is free, else the first gap that is long
+//! enough in the goal's group behind it, then before it, then in the groups that follow; failing
+//! all that the longest gap that was seen.
 
 use crate::bitmap::{self, Gap};
 use crate::cache::Buf;
@@ -10,7 +10,7 @@ use crate::error::{Corrupt, Error, Result};
 use crate::features::Incompat;
 use crate::group::{BLOCK_UNINIT, Group};
 use crate::inode::Inode;
-use crate::le::{low32, us};
+use crate::le::low32;
 use crate::seal::Kind;
 use crate::volume::Volume;
 use abi::Errno;
@@ -64,7 +64,8 @@ impl Zones {
 }
 
 impl Volume {
-    /// The block bitmap of a group; one that is not in use yet is made up, as `ext4_init_block_bitmap`.
+    /// The block bitmap of a group; one that is not in use yet is made up, as
+    /// `ext4_init_block_bitmap`.
     fn block_bitmap(&self, group: u32, desc: &Group) -> Result<Buf> {
         if desc.flags & BLOCK_UNINIT == 0 {
             return self.block(desc.block_bitmap, Kind::BlockBitmap(group));
@@ -103,9 +104,14 @@ impl Volume {
         Ok(bits)
     }
 
-    /// What may be handed out of a group: the bitmap with what the transaction holds back.
-    fn free_map(&self, group: u32, desc: &Group) -> Result<Buf> {
+    /// What may be handed out of a group to `ino`: the bitmap with what the transaction holds back
+    /// and what is kept for other files.
+    fn free_map(&self, group: u32, desc: &Group, ino: u32) -> Result<Buf> {
         let mut bits = self.block_bitmap(group, desc)?;
+        let (start, count) = (self.sb.group_start(group), self.sb.group_blocks(group));
+        if self.windows.are_in(start, count, ino) {
+            self.windows.hide(Arc::make_mut(&mut bits).as_mut_slice(), start, count, ino);
+        }
         if let Some(held) = self.tx.freed.get(&group) {
             for (bit, held) in Arc::make_mut(&mut bits).iter_mut().zip(held) {
                 *bit |= held;
@@ -123,11 +129,22 @@ impl Volume {
         }
     }
 
-    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on.
+    /// Hands out 1 to `want` blocks that follow one another, best from `goal` on, for `ino` (0 for
+    /// metadata).
     ///
     /// # Errors
     /// - `ENOSPC`
-    pub(crate) fn alloc_blocks(&mut self, goal: u64, want: u64) -> Result<(u64, u64)> {
+    pub(crate) fn alloc_blocks(&mut self, goal: u64, want: u64, ino: u32) -> Result<(u64, u64)> {
+        match self.search_blocks(goal, want, ino) {
+            Err(Error::Answer(Errno::ENOSPC)) if !self.windows.is_empty() => {
+                self.windows.clear();
+                self.search_blocks(goal, want, ino)
+            }
+            other => other,
+        }
+    }
+
+    fn search_blocks(&mut self, goal: u64, want: u64, ino: u32) -> Result<(u64, u64)> {
         let want = low32(want.min(self.check_space()?).clamp(1, 1 << 15));
         let goal = if self.sb.holds(goal, 1) { goal } else { self.sb.first_data_block };
         let home = self.sb.group_of(goal);
@@ -139,7 +156,7 @@ impl Volume {
             if desc.free_blocks == 0 {
                 continue;
             }
-            let bits = self.free_map(group, &desc)?;
+            let bits = self.free_map(group, &desc, ino)?;
             let end = self.sb.group_blocks(group);
             let from =
                 if step == 0 { low32(goal.saturating_sub(self.sb.group_start(group))) } else { 0 };
@@ -184,7 +201,7 @@ impl Volume {
 
     /// Hands out one block for metadata.
     pub(crate) fn alloc_block(&mut self, goal: u64) -> Result<u64> {
-        Ok(self.alloc_blocks(goal, 1)?.0)
+        Ok(self.alloc_blocks(goal, 1, 0)?.0)
     }
 
     /// Takes `count` blocks from `block` on back.
@@ -224,8 +241,9 @@ impl Volume {
         Ok(())
     }
 
-    /// Takes `count` blocks of an inode's content back. What a directory or a link holds is metadata: a copy
-    /// that waits to be written must not come after what the blocks are used for next.
+    /// Takes `count` blocks of an inode's content back. What a directory or a link holds is
+    /// metadata: a copy that waits to be written must not come after what the blocks are used for
+    /// next.
     pub(crate) fn release_content(&mut self, inode: &Inode, block: u64, count: u64) -> Result<()> {
         self.release_blocks(block, count)?;
         if !matches!(inode.kind, FileKind::Regular) {
@@ -245,10 +263,6 @@ impl Volume {
     pub(crate) fn home_goal(&self, ino: u32) -> u64 {
         let index = u64::from(ino.saturating_sub(1));
         let group = low32(index / self.sb.inodes_per_group);
-        // Files of one group begin in different parts of it, so that those that grow together stay apart.
-        let part = us(index & 15);
-        let step = self.sb.group_blocks(group) / 16;
-        let into = u64::from(step).saturating_mul(crate::le::wide(part));
-        self.sb.group_start(group).saturating_add(into)
+        self.sb.group_start(group)
     }
 }

@@ -1,7 +1,7 @@
 //! A bounded cache of clean metadata blocks, split into shards so that readers seldom meet.
 //!
-//! Blocks are shared, never changed in place: a writer makes its own copy (`crate::tx`), so that a reader
-//! keeps the block it was given for as long as it likes. Eviction is by second chance.
+//! Blocks are shared, never changed in place: a writer makes its own copy (`crate::tx`), so that a
+//! reader keeps the block it was given for as long as it likes. Eviction is by second chance.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,9 +1,11 @@
-//! A transaction made durable: through the log where there is one, else in an order that e2fsck can mend.
+//! A transaction made durable: through the log where there is one, else in an order that e2fsck can
+//! mend.
 //!
-//! With a log: data and the log's copies, a flush, the commit block, a flush; the blocks go to their places
-//! later, many at once. Without: data, a flush; blocks that are new, a flush; inodes, a flush; directories and what
-//! else was there before, a flush; bitmaps, descriptors and the superblock, a flush. So nothing ever leads to what
-//! is not there yet, but an inode may be without its name for a moment: e2fsck finds it a place in `lost+found`.
+//! With a log: data and the log's copies, a flush, the commit block, a flush; the blocks go to
+//! their places later, many at once. Without: data, a flush; blocks that are new, a flush; inodes,
+//! a flush; directories and what else was there before, a flush; bitmaps, descriptors and the
+//! superblock, a flush. So nothing ever leads to what is not there yet, but an inode may be without
+//! its name for a moment: e2fsck finds it a place in `lost+found`.
 
 use crate::error::{Error, Result};
 use crate::features::Incompat;
@@ -20,8 +22,8 @@ use std::sync::Arc;
 /// Neighbouring blocks are written at once, up to this many bytes.
 const WRITE_MAX: usize = 1 << 20;
 
-/// The order of direct writes: what others lead to comes first. A directory that grew has its new blocks and
-/// its inode before names leave the old blocks for them, so no name is ever nowhere.
+/// The order of direct writes: what others lead to comes first. A directory that grew has its new
+/// blocks and its inode before names leave the old blocks for them, so no name is ever nowhere.
 fn stage_of(dirty: &Dirty) -> u8 {
     match dirty.kind {
         Kind::BlockBitmap(_) | Kind::InodeBitmap(_) | Kind::Descs(_) | Kind::Super => 3,
@@ -220,7 +222,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Makes everything durable and leaves a clean volume behind: nothing in the log, nothing to check.
+    /// Makes everything durable and leaves a clean volume behind: nothing in the log, nothing to
+    /// check.
     pub(crate) fn sync_all(&mut self) -> Result<()> {
         if self.is_read_only() {
             return if self.has_failed() { Err(Error::Io(abi::Errno::EIO)) } else { Ok(()) };
@@ -252,7 +255,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Changes the superblock on the device at once, by-passing the log. The transaction does not hold it.
+    /// Changes the superblock on the device at once, by-passing the log. The transaction does not
+    /// hold it.
     pub(crate) fn write_super_now(&mut self, change: impl FnOnce(&mut [u8])) -> Result<()> {
         let block = self.sb.super_block;
         let mut bytes = self.block(block, Kind::Super)?.to_vec();
@@ -262,7 +266,8 @@ impl Volume {
         self.device.write_at(&bytes, self.sb.byte_of(block)).map_err(Error::Io)?;
         self.flush()?;
         let bytes = Arc::new(bytes);
-        // A copy in the log would bring the older state back: the same change goes into what waits there.
+        // A copy in the log would bring the older state back: the same change goes into what waits
+        // there.
         if let Some(waiting) = self.tx.committed.get_mut(&block) {
             waiting.0 = Arc::clone(&bytes);
         }

@@ -1,4 +1,5 @@
-//! The checksums of the format: CRC-32C without final inversion (`metadata_csum`) and CRC-16 (`uninit_bg`).
+//! The checksums of the format: CRC-32C without final inversion (`metadata_csum`) and CRC-16
+//! (`uninit_bg`).
 
 /// Continues a CRC-32C as the kernel's `crc32c()` does: no inversion on the way in or out.
 pub(crate) fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
@@ -17,8 +18,8 @@ pub(crate) fn crc16(seed: u16, bytes: &[u8]) -> u16 {
     crc
 }
 
-/// The big-endian CRC-32 (polynomial 0x04c11db7, not reflected) of the journal's first checksum version,
-/// as the kernel's `crc32_be()`.
+/// The big-endian CRC-32 (polynomial 0x04c11db7, not reflected) of the journal's first checksum
+/// version, as the kernel's `crc32_be()`.
 pub(crate) fn crc32_be(seed: u32, bytes: &[u8]) -> u32 {
     let mut crc = seed;
     for &byte in bytes {
@@ -34,7 +35,8 @@ pub(crate) fn crc32_be(seed: u32, bytes: &[u8]) -> u32 {
 mod tests {
     #[test]
     fn check_values_of_the_polynomials() {
-        // The catalogue's check input; CRC-32C is listed inverted, CRC-16/ARC and CRC-32/BZIP2 as named.
+        // The catalogue's check input; CRC-32C is listed inverted, CRC-16/ARC and CRC-32/BZIP2 as
+        // named.
         assert_eq!(!super::crc32c(!0, b"123456789"), 0xe306_9283);
         assert_eq!(super::crc16(0, b"123456789"), 0xbb3d);
         assert_eq!(!super::crc32_be(!0, b"123456789"), 0xfc89_1918);

@@ -1,8 +1,9 @@
 //! Directories, read entry by entry.
 //!
-//! A block of a directory is a chain of entries that fills it: inode, `rec_len`, `name_len`, type, name. An
-//! entry of inode 0 is free space; so nodes of an index and the checksum at the end look like free space to a
-//! reader that walks the chain. Source: `Documentation/filesystems/ext4/directory.rst`.
+//! A block of a directory is a chain of entries that fills it: inode, `rec_len`, `name_len`, type,
+//! name. An entry of inode 0 is free space; so nodes of an index and the checksum at the end look
+//! like free space to a reader that walks the chain. Source:
+//! `Documentation/filesystems/ext4/directory.rst`.
 
 use crate::cache::Buf;
 use crate::error::{Corrupt, Error, Result};
@@ -142,11 +143,13 @@ impl Volume {
         if dir.has(InodeFlags::INLINE_DATA) {
             return Ok(0);
         }
-        // Offsets must fit a cookie.
-        if self.sb.within(dir.size) != 0 || dir.size >> 43 != 0 {
+        // Offsets must fit a cookie, and no directory has more blocks than the volume: that bounds
+        // every walk over one.
+        let blocks = self.sb.block_of(dir.size);
+        if self.sb.within(dir.size) != 0 || dir.size >> 43 != 0 || blocks > self.sb.blocks_count {
             return Err(Corrupt::Size { ino: dir.ino, size: dir.size }.into());
         }
-        Ok(self.sb.block_of(dir.size))
+        Ok(blocks)
     }
 
     /// How block `file_block` of `dir` is summed.
@@ -233,8 +236,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Offers the entries of one chain from byte `from` of the directory on; false if the sink was full.
-    /// A `from` that is no longer the start of an entry means the first one behind it.
+    /// Offers the entries of one chain from byte `from` of the directory on; false if the sink was
+    /// full. A `from` that is no longer the start of an entry means the first one behind it.
     fn list_chain(
         &self,
         dir: &Inode,

@@ -70,8 +70,8 @@ impl Volume {
         }
     }
 
-    /// Adds a block at the end of a directory, empty; returns its place in the file and its number. The inode
-    /// is left to be stored.
+    /// Adds a block at the end of a directory, empty; returns its place in the file and its number.
+    /// The inode is left to be stored.
     pub(crate) fn append_dir_block(&mut self, dir: &mut Inode) -> Result<(u64, u64)> {
         let file_block = self.dir_blocks(dir)?;
         if file_block >= self.file_blocks_max(dir) || file_block >= 1 << 28 {
@@ -93,7 +93,8 @@ impl Volume {
         Ok((file_block, block))
     }
 
-    /// Where in a block an entry of `len` bytes fits: the entry whose slack takes it, and whether that is in use.
+    /// Where in a block an entry of `len` bytes fits: the entry whose slack takes it, and whether
+    /// that is in use.
     fn find_room(
         &self,
         dir: &Inode,
@@ -135,7 +136,8 @@ impl Volume {
         Ok(true)
     }
 
-    /// Puts a name into a directory that does not hold it. The directory's inode is changed, not stored.
+    /// Puts a name into a directory that does not hold it. The directory's inode is changed, not
+    /// stored.
     ///
     /// # Errors
     /// - `ENOSPC`

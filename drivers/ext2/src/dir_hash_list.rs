@@ -1,12 +1,13 @@
 //! Directories, listed by hash.
 //!
-//! While names come and go, an index moves entries between blocks, so a byte offset is no place to go on from.
-//! The hash of a name is: a cookie is 31 bits of the major hash and 12 of the minor one. Names that share all
-//! of these are told apart by how many of them the handle has already given.
+//! While names come and go, an index moves entries between blocks, so a byte offset is no place to
+//! go on from. The hash of a name is: a cookie is 31 bits of the major hash and 12 of the minor
+//! one. Names that share all of these are told apart by how many of them the handle has already
+//! given.
 
 use crate::dir::Entries;
 use crate::dirhash::{Hasher, NameHash};
-use crate::error::Result;
+use crate::error::{Corrupt, Result};
 use crate::htree::Frame;
 use crate::inode::Inode;
 use crate::volume::Volume;
@@ -14,6 +15,9 @@ use abi::fs::{Cookie, DirEntry, DirSink, FileKind, Ino};
 
 /// Behind all names.
 const END: u64 = (1 << 43) - 1;
+
+/// More names than this do not share one hash.
+const BATCH_MAX: usize = 1 << 16;
 
 /// An entry of a leaf, copied out.
 struct Listed {
@@ -54,6 +58,10 @@ impl Volume {
             self.collect(dir, hasher, leaf, cookie.0, &mut batch)?;
             let next = self.next_leaf(dir, &mut way)?;
             if next.is_some_and(|hash| hash & 1 == 1) {
+                if batch.len() > BATCH_MAX {
+                    let block = crate::le::low32(leaf);
+                    return Err(Corrupt::IndexBlock { ino: dir.ino, block }.into());
+                }
                 continue;
             }
             batch.sort_by(|a, b| (a.key, a.hash, &a.name).cmp(&(b.key, b.hash, &b.name)));
@@ -101,7 +109,8 @@ impl Volume {
     }
 }
 
-/// Offers a sorted batch; false if the sink was full. The cookie of an entry is the key of the one after it.
+/// Offers a sorted batch; false if the sink was full. The cookie of an entry is the key of the one
+/// after it.
 fn offer(
     batch: &[Listed],
     next_leaf: Option<u32>,

@@ -1,6 +1,6 @@
-//! The hash functions of directory indexes: legacy, half MD4 and TEA, each with signed or unsigned characters.
-//! Source: `Documentation/filesystems/ext4/directory.rst`; the functions are those of the kernel's
-//! `ext4fs_dirhash`.
+//! The hash functions of directory indexes: legacy, half MD4 and TEA, each with signed or unsigned
+//! characters. Source: `Documentation/filesystems/ext4/directory.rst`; the functions are those of
+//! the kernel's `ext4fs_dirhash`.
 
 use core::num::Wrapping;
 
@@ -59,7 +59,8 @@ impl Hasher {
     }
 }
 
-/// The name from its start, from byte `step` on, and so forth: each chunk knows all that follows it.
+/// The name from its start, from byte `step` on, and so forth: each chunk knows all that follows
+/// it.
 fn chunks(name: &[u8], step: usize) -> impl Iterator<Item = &[u8]> {
     (0..name.len()).step_by(step).map(|at| name.get(at..).unwrap_or_default())
 }

@@ -165,7 +165,8 @@ impl Error {
         }
     }
 
-    /// Whether the image or the device is to blame, so that nothing more may be written on this ground.
+    /// Whether the image or the device is to blame, so that nothing more may be written on this
+    /// ground.
     pub(crate) const fn is_doubt(self) -> bool {
         match self {
             Self::Corrupt(_) | Self::Checksum(_) | Self::Io(_) => true,

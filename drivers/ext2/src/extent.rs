@@ -1,7 +1,8 @@
 //! Extent trees, read.
 //!
-//! The root is in `i_block`, other nodes are blocks. A node is a header of 12 bytes and entries of 12 bytes:
-//! index entries above, extents at depth 0. Source: `Documentation/filesystems/ext4/ifork.rst`.
+//! The root is in `i_block`, other nodes are blocks. A node is a header of 12 bytes and entries of
+//! 12 bytes: index entries above, extents at depth 0. Source:
+//! `Documentation/filesystems/ext4/ifork.rst`.
 
 use crate::cache::Buf;
 use crate::error::{Corrupt, Result};
@@ -164,7 +165,7 @@ impl Volume {
                 bound = bound.min(u64::from(node.key(next)));
             }
             let Some(at) = found else {
-                return Ok(hole_to(bound, block, len_max));
+                return Self::hole_to(inode, bound, block, len_max);
             };
             if node.depth == 0 {
                 let extent = node.extent(at);
@@ -172,7 +173,7 @@ impl Volume {
                 if extent.end() > bound {
                     return Err(Corrupt::ExtentOrder { ino: inode.ino, block: bound }.into());
                 }
-                return Ok(self.run_of(extent, block, bound, len_max));
+                return Self::run_of(inode, extent, block, bound, len_max);
             }
             let below = node.depth.saturating_sub(1);
             let child = node.child(at);
@@ -181,19 +182,22 @@ impl Volume {
         }
     }
 
-    fn run_of(&self, extent: Extent, block: u64, bound: u64, len_max: u64) -> Run {
+    /// A hole from `block` to `bound` at most.
+    fn hole_to(inode: &Inode, bound: u64, block: u64, len_max: u64) -> Result<Run> {
+        match bound.checked_sub(block) {
+            Some(len) if len > 0 => Ok(Run::hole(len.min(len_max))),
+            _ => Err(Corrupt::ExtentOrder { ino: inode.ino, block }.into()),
+        }
+    }
+
+    fn run_of(inode: &Inode, extent: Extent, block: u64, bound: u64, len_max: u64) -> Result<Run> {
         let skip = block.saturating_sub(u64::from(extent.file_block));
         let left = u64::from(extent.len).saturating_sub(skip);
         if left == 0 {
-            return hole_to(bound, block, len_max);
+            return Self::hole_to(inode, bound, block, len_max);
         }
         let at = extent.block.saturating_add(skip);
         let place = if extent.is_unwritten { Place::Unwritten(at) } else { Place::Data(at) };
-        Run { place, len: left.min(len_max) }
+        Ok(Run { place, len: left.min(len_max) })
     }
-}
-
-/// A hole from `block` to `bound` at most. Entries out of order make `bound` lie before `block`: one block then.
-fn hole_to(bound: u64, block: u64, len_max: u64) -> Run {
-    Run::hole(bound.saturating_sub(block).clamp(1, len_max))
 }

@@ -1,7 +1,8 @@
 //! Extent trees, changed: one entry in, one entry out, room made where there is none.
 //!
-//! Room is made one step at a time (a node is split, or the tree grows by a level) and the way from the root is
-//! looked up again after each, so no step has to know what the one before did to the way.
+//! Room is made one step at a time (a node is split, or the tree grows by a level) and the way from
+//! the root is looked up again after each, so no step has to know what the one before did to the
+//! way.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::extent::{DEPTH_MAX, ENTRY, Extent, LEN_MAX, LEN_UNWRITTEN_MAX, Node, emit_header};
@@ -239,8 +240,8 @@ impl Volume {
         Ok(())
     }
 
-    /// The node below `way[level]`, which has room, parts with its second half; when the way goes through its
-    /// last entry, with that alone, so that a file which grows fills its nodes.
+    /// The node below `way[level]`, which has room, parts with its second half; when the way goes
+    /// through its last entry, with that alone, so that a file which grows fills its nodes.
     fn split_node(&mut self, inode: &mut Inode, way: &[Step], level: usize) -> Result<()> {
         let (Some(parent), Some(step)) = (way.get(level), way.get(level.saturating_add(1))) else {
             return Ok(());
@@ -306,8 +307,8 @@ impl Volume {
         Ok(Some((way, at, extent)))
     }
 
-    /// Frees file blocks `from..end`, the last first, at most `steps` extents; returns the block behind what is
-    /// still there, `from` when all is done.
+    /// Frees file blocks `from..end`, the last first, at most `steps` extents; returns the block
+    /// behind what is still there, `from` when all is done.
     pub(crate) fn remove_extents(
         &mut self,
         inode: &mut Inode,
@@ -382,7 +383,8 @@ impl Volume {
         }
     }
 
-    /// Turns unwritten file blocks `from..end`, all in one extent, into data (or the other way round).
+    /// Turns unwritten file blocks `from..end`, all in one extent, into data (or the other way
+    /// round).
     pub(crate) fn mark_extent(
         &mut self,
         inode: &mut Inode,

@@ -32,7 +32,8 @@ impl Ext2 {
         Self { volume: RwLock::new(volume), handles: Handles::default(), noatime }
     }
 
-    /// A panic of another thread can only have come between two changes of blocks, all of which can be undone.
+    /// A panic of another thread can only have come between two changes of blocks, all of which can
+    /// be undone.
     pub(crate) fn volume(&self) -> RwLockReadGuard<'_, Volume> {
         self.volume.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +75,7 @@ impl FileSystem for Ext2 {
         Ok(StatFs {
             magic: STATFS_MAGIC,
             block_size: volume.sb.block_size(),
-            blocks: volume.sb.blocks_count.saturating_sub(volume.overhead()?),
+            blocks: volume.sb.blocks_count.saturating_sub(volume.overhead()),
             blocks_free: free,
             blocks_available: free.saturating_sub(volume.sb.reserved_blocks),
             files: u64::from(volume.sb.inodes_count),
@@ -309,6 +310,12 @@ impl Drop for Ext2 {
     /// The mount goes away: what is in memory becomes durable, and the volume clean.
     fn drop(&mut self) {
         let volume = self.volume.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !volume.is_read_only()
+            && let Err(error) = volume.process_orphans()
+        {
+            // Files without names that someone still had open; a later mount frees them.
+            tracing::warn!(target: "ext2", "unmount: {error}");
+        }
         if let Err(error) = volume.sync_all() {
             tracing::warn!(target: "ext2", "unmount: {error}");
         }

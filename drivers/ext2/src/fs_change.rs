@@ -123,10 +123,14 @@ impl Ext2 {
         let has_name = |volume: &Volume| {
             volume.is_read_only() || !matches!(volume.inode_any(ino), Ok(inode) if inode.links == 0)
         };
-        if has_name(&self.volume()) {
-            return;
+        {
+            let volume = self.volume();
+            if has_name(&volume) && !volume.windows.has(ino) {
+                return;
+            }
         }
         let mut volume = self.volume_mut();
+        volume.windows.remove(ino);
         // Between the two locks someone may have opened, named or freed it.
         if has_name(&volume) || self.handles().is_open(ino) {
             return;

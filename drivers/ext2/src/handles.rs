@@ -13,7 +13,8 @@ pub(crate) struct OpenFile {
     pub(crate) flags: OpenFlags,
     /// The opener's uid: what it writes may use reserved blocks or not.
     pub(crate) uid: u32,
-    /// Where a listing by hash stopped among names of one hash: the cookie, and how many were taken.
+    /// Where a listing by hash stopped among names of one hash: the cookie, and how many were
+    /// taken.
     pub(crate) listing: Mutex<(u64, usize)>,
 }
 

@@ -1,8 +1,8 @@
 //! The index of a large directory, read: a tree of hash values over its blocks.
 //!
-//! Block 0 begins with the two dots; behind them lies the root. Its entries and those of the nodes below are
-//! pairs of a hash and a file block; the first pair's hash is replaced by two counters. A hash with its lowest
-//! bit set says that names of the hash below go on there.
+//! Block 0 begins with the two dots; behind them lies the root. Its entries and those of the nodes
+//! below are pairs of a hash and a file block; the first pair's hash is replaced by two counters. A
+//! hash with its lowest bit set says that names of the hash below go on there.
 
 use crate::cache::Buf;
 use crate::dir::{Found, is_dots_chain};
@@ -72,7 +72,8 @@ impl Volume {
         if self.sb.incompat.contains(Incompat::LARGEDIR) { 3 } else { 2 }
     }
 
-    /// How the names of `dir` are hashed, or `None` if it has no index or one that this driver reads past.
+    /// How the names of `dir` are hashed, or `None` if it has no index or one that this driver
+    /// reads past.
     pub(crate) fn index_hasher(&self, dir: &Inode) -> Result<Option<Hasher>> {
         let is_indexed = dir.has(InodeFlags::INDEX) && self.sb.compat.contains(Compat::DIR_INDEX);
         if !is_indexed || dir.has(InodeFlags::CASEFOLD) {

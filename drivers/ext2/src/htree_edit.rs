@@ -1,4 +1,5 @@
-//! The index of a large directory, changed: leaves and nodes split, levels added, a first index made.
+//! The index of a large directory, changed: leaves and nodes split, levels added, a first index
+//! made.
 //!
 //! As in `extent_edit`, room is made one step at a time and the way looked up again after each.
 
@@ -33,8 +34,8 @@ impl Volume {
         self.sb.block_bytes().saturating_sub(offset).saturating_sub(tail) / PAIR
     }
 
-    /// Turns a directory of one block into one with an index; `None` if the dots are not where they must be or
-    /// the volume's hash is not known.
+    /// Turns a directory of one block into one with an index; `None` if the dots are not where they
+    /// must be or the volume's hash is not known.
     pub(crate) fn make_indexed(&mut self, dir: &mut Inode) -> Result<Option<Hasher>> {
         let version = self.sb.hash_version;
         let hasher = self.hasher(version);

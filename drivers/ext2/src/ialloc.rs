@@ -1,7 +1,7 @@
 //! Inodes, handed out and taken back.
 //!
-//! A file goes to its directory's group; a directory too, except one in the root, which goes where there is
-//! most room, so that trees spread.
+//! A file goes to its directory's group; a directory too, except one in the root, which goes where
+//! there is most room, so that trees spread.
 
 use crate::bitmap;
 use crate::cache::Buf;
@@ -39,7 +39,7 @@ impl Volume {
         }
         let mut best = (home, 0, 0);
         // A bound for volumes of very many groups.
-        for group in 0..self.sb.groups.min(4096) {
+        for group in 0..self.sb.groups.min(512) {
             let desc = self.group(group)?;
             if desc.free_inodes == 0 {
                 continue;
@@ -97,7 +97,8 @@ impl Volume {
         Ok(ino)
     }
 
-    /// A block of the inode table that was never used holds whatever was there: it begins as zeroes.
+    /// A block of the inode table that was never used holds whatever was there: it begins as
+    /// zeroes.
     fn begin_table(&mut self, ino: u32, desc: &Group) -> Result<()> {
         let InodePlace { index, block, .. } = self.inode_place(ino)?;
         let per_block =

@@ -1,5 +1,5 @@
-//! Inline data: a small file or directory in its inode, the first 60 bytes in `i_block`, the rest as the value
-//! of the attribute `system.data`.
+//! Inline data: a small file or directory in its inode, the first 60 bytes in `i_block`, the rest
+//! as the value of the attribute `system.data`.
 
 use crate::error::{Corrupt, Result};
 use crate::inode::Inode;

@@ -41,7 +41,8 @@ bitflags! {
     }
 }
 
-/// Flags that a new file takes from its directory, as `EXT4_FL_INHERITED` without what this driver refuses.
+/// Flags that a new file takes from its directory, as `EXT4_FL_INHERITED` without what this driver
+/// refuses.
 pub(crate) const FLAGS_INHERITED: u32 = 0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x400 | 0x1_0000;
 /// Of these, what makes sense for something that is neither a file nor a directory.
 pub(crate) const FLAGS_SPECIAL: u32 = 0x40 | 0x80;
@@ -205,7 +206,8 @@ impl Inode {
         self.flags.contains(flag)
     }
 
-    /// The device of a special file: the old encoding in the first word, else the kernel's in the second.
+    /// The device of a special file: the old encoding in the first word, else the kernel's in the
+    /// second.
     pub(crate) fn rdev(&self) -> DevNum {
         if !matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
             return DevNum::default();

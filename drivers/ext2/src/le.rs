@@ -1,9 +1,9 @@
 //! Fields of on-disk structures: little-endian (and, in the journal, big-endian) integers at byte
 //! offsets.
 //!
-//! All functions are total: a read behind the end gives 0 and a write there does nothing. Structures are
-//! checked for their length once, where they enter; after that an offset out of range is a bug of this crate
-//! and must not become a panic because of it.
+//! All functions are total: a read behind the end gives 0 and a write there does nothing.
+//! Structures are checked for their length once, where they enter; after that an offset out of
+//! range is a bug of this crate and must not become a panic because of it.
 
 /// The byte at `offset`.
 pub(crate) fn u8_at(bytes: &[u8], offset: usize) -> u8 {

@@ -4,7 +4,8 @@
 //! The way of a call through the crate:
 //!
 //! ```text
-//! fs (the contract) -> dir, htree, xattr, read (what it means) -> map: extent | pointers (where it lies)
+//! fs (the contract) -> dir, htree, xattr, read (what it means) -> map: extent | pointers (where it
+//! lies)
 //!   -> volume: transaction, cache, overlay (metadata blocks) -> device
 //! ```
 //!
@@ -13,8 +14,8 @@
 //! - `seal`: the checksum of each kind of block, checked when it comes in, put on when it goes out.
 //! - `journal`: the log of ext3 and ext4, read (`scan`) and written (`writer`).
 //!
-//! Locks, in order: the volume's (shared by readers, alone for a change), the table of open files, a shard of
-//! the cache. File data is not cached here: the device below decides.
+//! Locks, in order: the volume's (shared by readers, alone for a change), the table of open files,
+//! a shard of the cache. File data is not cached here: the device below decides.
 //!
 //! Deliberately absent: permission checks, paths, threads. References: the kernel's
 //! `Documentation/filesystems/ext4/`, and ext4(5).
@@ -30,6 +31,8 @@ mod balloc;
 mod bitmap;
 mod cache;
 mod commit;
+#[cfg(test)]
+mod corrupt_tests;
 mod csum;
 mod dir;
 mod dir_edit;
@@ -63,6 +66,7 @@ mod truncate;
 mod tx;
 mod unmake;
 mod volume;
+mod windows;
 mod write;
 mod xattr;
 mod xattr_edit;

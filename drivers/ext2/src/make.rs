@@ -200,7 +200,8 @@ impl Volume {
     /// Gives an inode one more name. `is_unnamed_ok` if it may have none yet.
     ///
     /// # Errors
-    /// `EPERM` for a directory, `ENOTDIR`, `EEXIST`, `ENOENT` if it has no name left, `EMLINK`, `ENOSPC`.
+    /// `EPERM` for a directory, `ENOTDIR`, `EEXIST`, `ENOENT` if it has no name left, `EMLINK`,
+    /// `ENOSPC`.
     pub(crate) fn link(
         &mut self,
         ino: Ino,

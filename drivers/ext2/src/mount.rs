@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 /// The type `umfuseext2`: ext2, ext3 and ext4 on any block device.
 ///
-/// Options: `sb=N` takes the superblock at `N` KiB, as in ext4(5), read-only; `noload` ignores the journal,
-/// read-only; `noatime` never moves access times.
+/// Options: `sb=N` takes the superblock at `N` KiB, as in ext4(5), read-only; `noload` ignores the
+/// journal, read-only; `noatime` never moves access times.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ext2Type;
 
@@ -188,7 +188,8 @@ fn begin_writing(volume: &mut Volume) -> Result<()> {
     volume.read_only = false;
     let is_wide = volume.sb.desc_size >= 64;
     volume.write_super_now(|raw| {
-        // The kernel brings these up to date at an unmount only: after a crash the descriptors are right.
+        // The kernel brings these up to date at an unmount only: after a crash the descriptors are
+        // right.
         put_u32(raw, field::FREE_INODES, free_inodes);
         put_u32(raw, field::FREE_BLOCKS_LO, crate::le::low32(free_blocks));
         if is_wide {

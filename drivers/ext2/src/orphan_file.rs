@@ -1,8 +1,9 @@
-//! The orphan file: what the kernel uses in place of the list of orphans when the feature `orphan_file` is on.
+//! The orphan file: what the kernel uses in place of the list of orphans when the feature
+//! `orphan_file` is on.
 //!
-//! Each block holds inode numbers, 0 for none, and at its end a magic number and a checksum. What a mount finds
-//! there is moved to the list of orphans, which this driver goes on with; it never adds to the file. Source:
-//! `Documentation/filesystems/ext4/orphan.rst`.
+//! Each block holds inode numbers, 0 for none, and at its end a magic number and a checksum. What a
+//! mount finds there is moved to the list of orphans, which this driver goes on with; it never adds
+//! to the file. Source: `Documentation/filesystems/ext4/orphan.rst`.
 
 use crate::csum::crc32c;
 use crate::error::{Corrupt, Error, Result, Summed};

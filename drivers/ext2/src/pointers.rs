@@ -1,5 +1,5 @@
-//! The block map of ext2 and ext3, read: twelve pointers to blocks, then one to a block of pointers, one to a
-//! block of those, and one to a block of those.
+//! The block map of ext2 and ext3, read: twelve pointers to blocks, then one to a block of
+//! pointers, one to a block of those, and one to a block of those.
 
 use crate::cache::Buf;
 use crate::error::{Corrupt, Result};

@@ -34,7 +34,8 @@ impl Volume {
         if block.is_none() { 12 } else { self.sb.block_size() / 4 }
     }
 
-    /// Maps `count` file blocks from `file_block` on to the blocks from `block` on. Nothing is there yet.
+    /// Maps `count` file blocks from `file_block` on to the blocks from `block` on. Nothing is
+    /// there yet.
     ///
     /// # Errors
     /// - `EFBIG` behind the last block that the map reaches.
@@ -95,8 +96,8 @@ impl Volume {
         Ok(made)
     }
 
-    /// Frees file blocks `from..end`, the last first, at most `steps` blocks of pointers; returns the
-    /// block behind what is still there, `from` when all is done.
+    /// Frees file blocks `from..end`, the last first, at most `steps` blocks of pointers; returns
+    /// the block behind what is still there, `from` when all is done.
     pub(crate) fn remove_pointers(
         &mut self,
         inode: &mut Inode,
@@ -110,7 +111,8 @@ impl Volume {
             let Some(last) = end.checked_sub(1).filter(|&last| last >= from) else {
                 return Ok(from);
             };
-            // Holes do not count: a step must make progress that the next change does not have to repeat.
+            // Holes do not count: a step must make progress that the next change does not have to
+            // repeat.
             let (start, is_hole) = self.remove_stretch(inode, from, last)?;
             end = start;
             left = left.saturating_sub(usize::from(!is_hole));
@@ -118,8 +120,8 @@ impl Volume {
         Ok(end.max(from))
     }
 
-    /// Frees what lies in the same block of pointers as file block `last`, down to `from`; returns where the
-    /// stretch began and whether there was nothing in it.
+    /// Frees what lies in the same block of pointers as file block `last`, down to `from`; returns
+    /// where the stretch began and whether there was nothing in it.
     fn remove_stretch(&mut self, inode: &mut Inode, from: u64, last: u64) -> Result<(u64, bool)> {
         let bits = self.sb.block_bits;
         let path = Path::to(last, bits).ok_or(Error::Answer(Errno::EFBIG))?;

@@ -89,7 +89,8 @@ impl Volume {
         Ok(target)
     }
 
-    /// lseek(2) with `SEEK_DATA` or `SEEK_HOLE`. Unwritten blocks count as a hole, as they read as zeroes.
+    /// lseek(2) with `SEEK_DATA` or `SEEK_HOLE`. Unwritten blocks count as a hole, as they read as
+    /// zeroes.
     pub(crate) fn seek(&self, inode: &Inode, offset: u64, to: SeekTo) -> Result<u64> {
         if offset >= inode.size {
             return Error::answer(Errno::ENXIO);

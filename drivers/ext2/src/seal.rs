@@ -166,7 +166,8 @@ impl Volume {
         crc32c(sum, bytes.get(20..).unwrap_or_default())
     }
 
-    /// Puts the checksums on a block that is about to go out. Bitmaps have theirs in the descriptor.
+    /// Puts the checksums on a block that is about to go out. Bitmaps have theirs in the
+    /// descriptor.
     pub(crate) fn seal(&self, block: u64, kind: Kind, bytes: &mut [u8]) {
         match kind {
             Kind::Descs(index) => self.seal_descs(index, bytes),
@@ -255,7 +256,8 @@ pub(crate) fn inode_seed(volume_seed: u32, ino: u32, generation: u32) -> u32 {
     crc32c(crc32c(volume_seed, &ino.to_le_bytes()), &generation.to_le_bytes())
 }
 
-/// The checksum of the bytes of an inode, as `ext4_inode_csum`: 32 bits, of which small inodes keep 16.
+/// The checksum of the bytes of an inode, as `ext4_inode_csum`: 32 bits, of which small inodes keep
+/// 16.
 pub(crate) fn inode_sum(seed: u32, raw: &[u8]) -> u32 {
     let mut sum = crc32c(seed, raw.get(..124).unwrap_or_default());
     sum = crc32c(sum, &[0; 2]);

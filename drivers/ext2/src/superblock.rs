@@ -1,7 +1,7 @@
 //! The superblock: what the whole volume looks like.
 //!
-//! 1,024 bytes at byte 1,024 of the volume, copied to some groups. Source of the layout: the kernel's
-//! documentation, `Documentation/filesystems/ext4/super.rst`.
+//! 1,024 bytes at byte 1,024 of the volume, copied to some groups. Source of the layout: the
+//! kernel's documentation, `Documentation/filesystems/ext4/super.rst`.
 
 use crate::csum::crc32c;
 use crate::error::{Corrupt, Error, Result, Summed, Unsupported};
@@ -230,7 +230,8 @@ impl Super {
             || [3, 5, 7].into_iter().any(|base| is_power_of(group, base))
     }
 
-    /// Blocks at the start of `group` for the superblock and descriptors, as `ext4_num_base_meta_clusters`.
+    /// Blocks at the start of `group` for the superblock and descriptors, as
+    /// `ext4_num_base_meta_clusters`.
     pub(crate) fn base_blocks(&self, group: u32) -> u32 {
         let has_super = u32::from(self.has_super(group));
         let first_meta = self.first_meta_bg.saturating_mul(self.descs_per_block());
@@ -267,7 +268,8 @@ impl Super {
     }
 }
 
-/// `s_def_resuid` and the like are not used; this is `s_want_extra_isize` as `ext4_fill_super` bounds it.
+/// `s_def_resuid` and the like are not used; this is `s_want_extra_isize` as `ext4_fill_super`
+/// bounds it.
 fn want_extra_isize(raw: &[u8], inode_size: u16, ro_compat: RoCompat) -> u16 {
     if inode_size <= 128 {
         return 0;

@@ -1,7 +1,7 @@
 //! Files made shorter or removed, in as many changes as it takes.
 //!
-//! What can't be done in one change is put on the list of orphans first, so that a mount after a crash goes on
-//! where this one stopped.
+//! What can't be done in one change is put on the list of orphans first, so that a mount after a
+//! crash goes on where this one stopped.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::inode::{Inode, InodeFlags};
@@ -23,7 +23,8 @@ impl Volume {
         }
     }
 
-    /// Puts an inode at the head of the list of orphans. Part of a change; the inode is left to be stored.
+    /// Puts an inode at the head of the list of orphans. Part of a change; the inode is left to be
+    /// stored.
     pub(crate) fn add_orphan(&mut self, inode: &mut Inode) -> Result<()> {
         let raw = self.edit_super()?;
         inode.dtime = u32_at(raw, LAST_ORPHAN);
@@ -31,7 +32,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Takes an inode off the list of orphans, if it is on it. Part of a change; the inode is left to be stored.
+    /// Takes an inode off the list of orphans, if it is on it. Part of a change; the inode is left
+    /// to be stored.
     pub(crate) fn remove_orphan(&mut self, inode: &mut Inode) -> Result<()> {
         let next = inode.dtime;
         let mut at = u32_at(&self.super_bytes()?, LAST_ORPHAN);
@@ -40,8 +42,8 @@ impl Volume {
             inode.dtime = 0;
             return Ok(());
         }
-        // The list can't be longer than there are inodes.
-        for _ in 0..self.sb.inodes_count {
+        // The list can't be longer than there are inodes, nor than files can be open.
+        for _ in 0..self.sb.inodes_count.min(1 << 22) {
             if at == 0 {
                 return Ok(());
             }
@@ -106,8 +108,8 @@ impl Volume {
         Ok(inode)
     }
 
-    /// Frees what an inode without names has, and the inode; false if some is left for another change. An inode
-    /// that is not on the list of orphans is put there then. Part of a change.
+    /// Frees what an inode without names has, and the inode; false if some is left for another
+    /// change. An inode that is not on the list of orphans is put there then. Part of a change.
     pub(crate) fn evict_step(&mut self, inode: &mut Inode, is_listed: bool) -> Result<bool> {
         let is_done = if self.has_mapping(inode) {
             inode.size = 0;

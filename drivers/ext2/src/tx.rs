@@ -1,12 +1,12 @@
 //! The open transaction: metadata blocks changed in memory, and the way back.
 //!
-//! A change of the file system is a closure given to [`Volume::change`]. Every block it touches for the first
-//! time is remembered as it was; if the closure fails, the old blocks are put back and nothing has happened.
-//! So an operation may run out of space at any point. Blocks are shared, so remembering one costs a count, and
-//! the copy is made by the first edit.
+//! A change of the file system is a closure given to [`Volume::change`]. Every block it touches for
+//! the first time is remembered as it was; if the closure fails, the old blocks are put back and
+//! nothing has happened. So an operation may run out of space at any point. Blocks are shared, so
+//! remembering one costs a count, and the copy is made by the first edit.
 //!
-//! Blocks that a transaction frees are not handed out again before it is durable: what the old metadata on the
-//! device points to must stay what it was.
+//! Blocks that a transaction frees are not handed out again before it is durable: what the old
+//! metadata on the device points to must stay what it was.
 
 use crate::cache::Buf;
 use crate::error::{Error, Result};
@@ -97,8 +97,9 @@ impl Transaction {
 }
 
 impl Volume {
-    /// Runs a change: all of it happens in memory or nothing. If space runs out while the transaction holds
-    /// freed blocks back, these are made durable and the change is tried once more.
+    /// Runs a change: all of it happens in memory or nothing. If space runs out while the
+    /// transaction holds freed blocks back, these are made durable and the change is tried once
+    /// more.
     ///
     /// # Errors
     /// `EROFS`, then what `change` answers. A doubt turns the volume read-only.

@@ -37,8 +37,8 @@ impl Volume {
         Ok(())
     }
 
-    /// After the last name of an inode went: it goes too, now, or when it is closed. Returns its number if there
-    /// is more to free. The inode is stored.
+    /// After the last name of an inode went: it goes too, now, or when it is closed. Returns its
+    /// number if there is more to free. The inode is stored.
     fn settle(&mut self, inode: &mut Inode, is_open: IsOpen<'_>) -> Result<Option<u32>> {
         if is_open(inode.ino) {
             self.add_orphan(inode)?;
@@ -105,7 +105,7 @@ impl Volume {
     /// Whether directory `below` is `above` or in it.
     fn is_within(&self, below: u32, above: u32) -> Result<bool> {
         let mut at = below;
-        for _ in 0..self.sb.inodes_count {
+        for _ in 0..self.sb.inodes_count.min(1 << 20) {
             if at == above {
                 return Ok(true);
             }
@@ -264,14 +264,16 @@ impl Volume {
         }
         Self::touch_dir(&mut new_dir);
         self.store_inode(&new_dir)?;
-        // The list of orphans or a shared block of inodes may have moved under it: only its time is set.
+        // The list of orphans or a shared block of inodes may have moved under it: only its time is
+        // set.
         moved.ctime = Timestamp::now();
         self.store_inode(&moved)?;
         self.leave_old(&way, &moved, is_across)?;
         Ok(left)
     }
 
-    /// The old name goes, or becomes a whiteout. It is looked up again: the new one may have moved it.
+    /// The old name goes, or becomes a whiteout. It is looked up again: the new one may have moved
+    /// it.
     fn leave_old(&mut self, way: &Move<'_>, moved: &Inode, is_across: bool) -> Result<()> {
         let mut old_dir = self.dir_for_change(way.from.dir)?;
         let found = self.found(&old_dir, way.from.name)?;

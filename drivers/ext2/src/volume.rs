@@ -1,8 +1,9 @@
 //! The volume: the device below and every metadata block above it.
 //!
-//! All metadata is read through [`Volume::block`] and changed through the transaction (`crate::tx`): the
-//! block in memory is the only truth, structures are parsed out of it whenever they are needed. So a reader
-//! never sees half a change, and an operation that fails is undone by putting the old blocks back.
+//! All metadata is read through [`Volume::block`] and changed through the transaction
+//! (`crate::tx`): the block in memory is the only truth, structures are parsed out of it whenever
+//! they are needed. So a reader never sees half a change, and an operation that fails is undone by
+//! putting the old blocks back.
 
 use crate::balloc::Zones;
 use crate::cache::{BlockCache, Buf};
@@ -13,11 +14,12 @@ use crate::le::wide;
 use crate::seal::Kind;
 use crate::superblock::Super;
 use crate::tx::Transaction;
+use crate::windows::Windows;
 use abi::Errno;
 use abi::block::BlockDevice;
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Clean metadata kept in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -36,6 +38,8 @@ pub(crate) struct Volume {
     pub(crate) read_only: bool,
     /// Where no file may lead; empty on a read-only mount.
     pub(crate) zones: Zones,
+    /// What is kept for files that grow.
+    pub(crate) windows: Windows,
     /// Whether the change at hand may take the blocks that are kept for root.
     pub(crate) uses_reserve: bool,
     /// Whether the superblock on the device says that the volume is in use.
@@ -46,6 +50,8 @@ pub(crate) struct Volume {
     pub(crate) unnamed: HashSet<u32>,
     /// The last generation given to an inode.
     pub(crate) generation: u32,
+    /// What [`overhead`](Self::overhead) counted.
+    overhead: OnceLock<u64>,
     /// Set at the first doubt: from then on every mutation answers `EROFS`.
     failed: AtomicBool,
 }
@@ -62,11 +68,13 @@ impl Volume {
             journal: None,
             read_only: true,
             zones: Zones::default(),
+            windows: Windows::default(),
             uses_reserve: true,
             is_marked: false,
             state_at_mount: 0,
             unnamed: HashSet::new(),
             generation: 0,
+            overhead: OnceLock::new(),
             failed: AtomicBool::new(false),
         }
     }
@@ -150,13 +158,17 @@ impl Volume {
     }
 
     /// Blocks that hold the structure of the volume and never data: what statfs(2) leaves out.
-    pub(crate) fn overhead(&self) -> Result<u64> {
+    pub(crate) fn overhead(&self) -> u64 {
+        *self.overhead.get_or_init(|| self.count_overhead())
+    }
+
+    fn count_overhead(&self) -> u64 {
         let per_group = u64::from(self.sb.inode_blocks_per_group()).saturating_add(2);
         let mut blocks = self.sb.first_data_block;
         for group in 0..self.sb.groups {
             let base = u64::from(self.sb.base_blocks(group));
             blocks = blocks.saturating_add(base).saturating_add(per_group);
         }
-        Ok(blocks.min(self.sb.blocks_count))
+        blocks.min(self.sb.blocks_count)
     }
 }

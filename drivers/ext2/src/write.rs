@@ -1,7 +1,7 @@
 //! File content, written: straight to the device, in runs as long as the allocation gives.
 //!
-//! Data does not go through the transaction. It reaches the device before the metadata that leads to it is
-//! committed, and only blocks that no durable metadata leads to are handed out for it.
+//! Data does not go through the transaction. It reaches the device before the metadata that leads
+//! to it is committed, and only blocks that no durable metadata leads to are handed out for it.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::extent::{Extent, LEN_UNWRITTEN_MAX};
@@ -72,7 +72,10 @@ impl Volume {
         }
         let want = want.min(left).min(u64::from(LEN_UNWRITTEN_MAX));
         let goal = self.data_goal(inode, file_block)?;
-        let (block, len) = self.alloc_blocks(goal, want)?;
+        let (block, len) = self.alloc_blocks(goal, want, inode.ino)?;
+        if self.sb.byte_of(file_block) >= inode.size && !is_unwritten {
+            self.windows.advance(inode.ino, block.saturating_add(len));
+        }
         if !inode.has(InodeFlags::EXTENTS) && block.saturating_add(len) > u64::from(u32::MAX) {
             return Error::answer(Errno::EFBIG);
         }
@@ -136,7 +139,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Writes the beginning of `data` at byte `offset`: what lies in one run. Returns how many bytes.
+    /// Writes the beginning of `data` at byte `offset`: what lies in one run. Returns how many
+    /// bytes.
     fn write_run(&mut self, inode: &mut Inode, data: &[u8], offset: u64) -> Result<usize> {
         let within = self.sb.within(offset);
         let file_block = self.sb.block_of(offset);
@@ -162,8 +166,8 @@ impl Volume {
         Ok(data.len())
     }
 
-    /// Writes `data` (at most [`CHUNK`] bytes) at byte `offset`, a part of it where space runs out. Part of a
-    /// change; the inode is left to be stored.
+    /// Writes `data` (at most [`CHUNK`] bytes) at byte `offset`, a part of it where space runs out.
+    /// Part of a change; the inode is left to be stored.
     ///
     /// # Errors
     /// - `EFBIG`, `ENOSPC` if not one byte fits.
@@ -182,8 +186,10 @@ impl Volume {
             self.zero_tail(inode, inode.size, offset)?;
         }
         let mut done = 0;
+        let mut most = data.len();
         while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
             let at = offset.saturating_add(wide(done));
+            let rest = rest.get(..rest.len().min(most)).unwrap_or_default();
             let result = self.part(|volume| {
                 let mut copy = inode.clone();
                 let len = volume.write_run(&mut copy, rest, at)?;
@@ -193,6 +199,10 @@ impl Volume {
                 Ok((copy, len)) => {
                     *inode = copy;
                     done = done.saturating_add(len);
+                }
+                // A run that takes all that is left leaves nothing for the blocks that lead to it.
+                Err(Error::Answer(Errno::ENOSPC)) if rest.len() > self.sb.block_bytes() => {
+                    most = rest.len() / 2;
                 }
                 Err(Error::Answer(_)) if done > 0 => break,
                 Err(other) => return Err(other),
@@ -243,7 +253,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Frees the file blocks `from..end`, at most `steps` runs of them; returns the block behind what is left.
+    /// Frees the file blocks `from..end`, at most `steps` runs of them; returns the block behind
+    /// what is left.
     pub(crate) fn remove_mapping(
         &mut self,
         inode: &mut Inode,
@@ -258,8 +269,8 @@ impl Volume {
         }
     }
 
-    /// Makes the bytes `from..end` a hole as far as whole blocks go, and zeroes at both ends. Returns the byte
-    /// behind what is still to do.
+    /// Makes the bytes `from..end` a hole as far as whole blocks go, and zeroes at both ends.
+    /// Returns the byte behind what is still to do.
     pub(crate) fn punch(
         &mut self,
         inode: &mut Inode,
@@ -282,8 +293,8 @@ impl Volume {
         Ok(if left <= first { from } else { self.sb.byte_of(left) })
     }
 
-    /// Allocates the holes of file blocks `from..end` without writing them, at most `steps` runs; returns the
-    /// first block still to do.
+    /// Allocates the holes of file blocks `from..end` without writing them, at most `steps` runs;
+    /// returns the first block still to do.
     pub(crate) fn preallocate(
         &mut self,
         inode: &mut Inode,

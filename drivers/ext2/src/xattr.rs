@@ -1,7 +1,9 @@
-//! Extended attributes, read: behind the fields of the inode, in a block, or as the content of an inode.
+//! Extended attributes, read: behind the fields of the inode, in a block, or as the content of an
+//! inode.
 //!
-//! An entry is `name_len`, name index, offset of the value, inode of the value, its size, a hash, and the name;
-//! the list ends with four zero bytes. Source: `Documentation/filesystems/ext4/attributes.rst`.
+//! An entry is `name_len`, name index, offset of the value, inode of the value, its size, a hash,
+//! and the name; the list ends with four zero bytes. Source:
+//! `Documentation/filesystems/ext4/attributes.rst`.
 
 use crate::error::{Corrupt, Error, Result};
 use crate::inode::{Inode, InodeFlags, OLD_INODE_BYTES};

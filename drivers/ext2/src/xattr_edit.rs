@@ -1,8 +1,8 @@
 //! Extended attributes, changed.
 //!
-//! Both places (behind the inode's fields, and the block) are read into lists, changed as lists, and written
-//! anew. An attribute goes into the inode if it fits there, else into the block. Blocks that inodes share are
-//! left to the others and copied.
+//! Both places (behind the inode's fields, and the block) are read into lists, changed as lists,
+//! and written anew. An attribute goes into the inode if it fits there, else into the block. Blocks
+//! that inodes share are left to the others and copied.
 
 use crate::error::{Error, Result};
 use crate::features::Compat;
@@ -57,7 +57,8 @@ fn list_bytes(list: &[Attribute]) -> usize {
     list.iter().map(Attribute::bytes).fold(4, usize::saturating_add)
 }
 
-/// Writes a list: entries from `first` on, values from the end down. Offsets count from the start of `area`.
+/// Writes a list: entries from `first` on, values from the end down. Offsets count from the start
+/// of `area`.
 fn emit_list(area: &mut [u8], first: usize, list: &[Attribute], is_hashed: bool) {
     let mut at = first;
     let mut value_at = area.len();
@@ -177,7 +178,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Lets go of the block of attributes: freed if nobody shares it. The inode is left to be stored.
+    /// Lets go of the block of attributes: freed if nobody shares it. The inode is left to be
+    /// stored.
     pub(crate) fn release_xattrs(&mut self, inode: &mut Inode) -> Result<()> {
         let block = inode.file_acl;
         let Some(bytes) = self.xattr_block(inode)? else { return Ok(()) };
@@ -316,8 +318,8 @@ impl Volume {
         if self.drop_xattr(inode, index, rest)? { Ok(()) } else { Error::answer(Errno::ENODATA) }
     }
 
-    /// What a new inode takes from its directory's default ACL, as `ext4_init_acl`. Part of a change; the
-    /// inode is stored already.
+    /// What a new inode takes from its directory's default ACL, as `ext4_init_acl`. Part of a
+    /// change; the inode is stored already.
     pub(crate) fn inherit_acl(&mut self, dir: &Inode, inode: &mut Inode) -> Result<()> {
         if matches!(inode.kind, abi::fs::FileKind::Symlink) {
             return Ok(());

@@ -120,7 +120,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
 
 fn begin_log(start: &Start) {
     let filter = start.log.clone().or_else(|| std::env::var("UMVIEW_LOG").ok());
-    let filter = filter.unwrap_or_else(|| if start.quiet { "error".into() } else { "warn".into() });
+    let filter = filter.unwrap_or_else(|| "error".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -28,7 +28,7 @@ fn object(ctx: &Ctx<'_>) -> Result<Object> {
     if let Some(Some(fd)) = named.own {
         return by_descriptor(ctx, fd);
     }
-    if ctx.is_quick(&named) {
+    if ctx.is_quick_change(&named) {
         return Ok(Object::Answered(Answer::Native));
     }
     let led = ctx.lead(&named)?;
@@ -49,6 +49,11 @@ fn of_place(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Object> {
 }
 
 fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
+    if let Some(v) = ctx.overlaid(fd)
+        && ctx.row.name != "ftruncate"
+    {
+        return Ok(Object::Inode(v.mount, v.attr));
+    }
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Object::Answered(Answer::Native));
     }

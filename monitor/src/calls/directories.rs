@@ -5,7 +5,7 @@ use crate::hostview;
 use crate::namei::{Place, VirtualPlace};
 use crate::path;
 use crate::vfiles::{VFile, VKind};
-use abi::fs::{Cookie, FileKind, Handle, Name, OpenFlags, Opened};
+use abi::fs::{Cookie, FileKind, Handle, Name};
 use abi::{Errno, Result};
 use engine::Answer;
 use nix::unistd::Whence;
@@ -52,6 +52,17 @@ fn checked(ctx: &Ctx<'_>, named: &super::name::Named) -> Result<Answer> {
     let Some(place) = led.found.place.clone() else { return Err(Errno::ENOENT) };
     if !place.is_directory() {
         return Err(Errno::ENOTDIR);
+    }
+    // A directory of viewfs that the host has too: the kernel may be there, as names are what counts.
+    let is_both = matches!(&place, Place::Virtual(v) if v.mount.overlay().is_some())
+        && led.as_given
+        && hostview::kind_of(place.view_path()) == Ok(FileKind::Directory);
+    if is_both {
+        let may = nix::unistd::AccessFlags::X_OK;
+        if nix::unistd::access(path::os(place.view_path()), may).is_ok() {
+            forget(ctx);
+            return Ok(Answer::Native);
+        }
     }
     if place.is_native() {
         let text = place.host_path().ok_or(Errno::EIO)?;
@@ -148,7 +159,7 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
         && let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)?
     {
         match &file.kind {
-            VKind::Directory(dir) => driver_entries(ctx, dir, &own, &mut out)?,
+            VKind::Directory(dir) => driver_entries(ctx, &file, dir, &own, &mut out)?,
             VKind::HostDirectory(place) => host_entries(ctx, &file, place, &own, &mut out)?,
             _ => return Err(Errno::ENOTDIR),
         }
@@ -219,6 +230,7 @@ fn set_position(own: &OwnedFd, at: u64) -> Result<()> {
 
 fn driver_entries(
     ctx: &Ctx<'_>,
+    file: &VFile,
     dir: &VirtualPlace,
     own: &OwnedFd,
     out: &mut Entries,
@@ -236,12 +248,8 @@ fn driver_entries(
         }
     }
     if (2..ADDED_FIRST).contains(&at) {
-        let Opened::Handle(handle) = fs.open(ctx.caller(), dir.attr.ino, OpenFlags::READ)? else {
-            return Err(Errno::EIO);
-        };
-        let read = read_driver(&**fs, handle, Cookie(at - 2), out, &mut at);
-        fs.release(handle);
-        read?;
+        let handle = file.directory_handle(ctx.caller(), at == 2)?;
+        read_driver(&**fs, handle, Cookie(at - 2), out, &mut at)?;
         if !out.full {
             at = ADDED_FIRST;
         }

@@ -7,6 +7,7 @@ use crate::elf;
 use crate::namei::{Place, VirtualPlace, Walk};
 use crate::path;
 use crate::placeholder;
+use crate::quick::How;
 use crate::tasks::PendingExec;
 use crate::view::PRESENT;
 use abi::fs::FileKind;
@@ -22,6 +23,8 @@ use std::sync::{Arc, PoisonError};
 const SCRIPTS_MAX: usize = 5;
 /// Bytes of the first line that the kernel looks at (`BINPRM_BUF_SIZE`).
 const HEAD_BYTES: usize = 256;
+/// Programs are looked up like any file that is opened.
+const LOADED: How = How { follow: true, change: false };
 /// The most arguments taken over for a script.
 const ARGUMENTS_MAX: usize = 1 << 17;
 
@@ -67,12 +70,12 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
             Some(line) => line.interpreter,
             None => match elf::interpreter(&mut |buf, off| file.read_at(buf, off).unwrap_or(0)) {
                 Some(i) => {
-                    return ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &i, true);
+                    return ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &i, LOADED);
                 }
                 None => return true,
             },
         };
-        if !ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &interpreter, true) {
+        if !ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &interpreter, LOADED) {
             return false;
         }
         at = interpreter;
@@ -152,7 +155,13 @@ impl Program {
                     return Err(Errno::EACCES);
                 }
                 ctx.may(&v.mount, &v.attr, libc::X_OK)?;
-                Ok(Self::Virtual(v.clone()))
+                match place.backing_path() {
+                    Some(at) => {
+                        let file = File::open(path::os(&at))?;
+                        Ok(Self::Host(at, file))
+                    }
+                    None => Ok(Self::Virtual(v.clone())),
+                }
             }
             _ => Err(Errno::EACCES),
         }
@@ -303,7 +312,7 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
     let monitor = std::process::id();
     let program_path = match (&chain.program, &patch) {
         (Program::Host(at, _), None) => {
-            if chain.prefix.is_empty() && led.as_given && first.is_native() {
+            if chain.prefix.is_empty() && led.as_given && first.is_as_on_host() {
                 remember(ctx, None, set_ids(ctx, &chain.place));
                 return Ok(Answer::Native);
             }
@@ -332,8 +341,9 @@ fn plan(ctx: &Ctx<'_>, named: &Named, led: &Led, place: Place) -> Result<Answer>
     };
     let mut text = program_path;
     text.push(0);
-    let shows_other =
-        !matches!(chain.program, Program::Host(..)) || patch.is_some() || !chain.place.is_native();
+    let shows_other = !matches!(chain.program, Program::Host(..))
+        || patch.is_some()
+        || !chain.place.is_as_on_host();
     let exe = shows_other.then(|| chain.place.view_path().to_vec());
     remember(ctx, exe, set_ids(ctx, chain.credentials.as_ref().unwrap_or(&chain.place)));
     Ok(Answer::Rewrite(Box::new(Rewrite {
@@ -363,7 +373,7 @@ fn interpreter_for_kernel(
     text: &[u8],
     keep: &mut Vec<OwnedFd>,
 ) -> Result<Option<Vec<u8>>> {
-    if ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, text, true) {
+    if ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, text, LOADED) {
         return Ok(None);
     }
     let mut walk = ctx.walker();
@@ -372,8 +382,8 @@ fn interpreter_for_kernel(
     let left_host = walk.left_host || walk.root.is_some();
     let Some(place) = &found.place else { return Err(Errno::ENOENT) };
     match place {
-        Place::Host(_) if place.is_native() && !left_host => Ok(None),
-        Place::Host(_) => Ok(host_words(&found)),
+        _ if place.is_as_on_host() && !left_host => Ok(None),
+        _ if place.backing_path().is_some() => Ok(host_words(&found)),
         Place::Virtual(_) => {
             let program = Program::open(ctx, place)?;
             let name = path::split(place.view_path()).map_or(&b"ld.so"[..], |(_, n)| n);

@@ -58,7 +58,10 @@ fn nothing_there(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Answer> {
 fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
-        Ok(None) | Err(_) => Ok(Answer::Native),
+        Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
+            Some(info) => put(ctx, &info, buffer),
+            None => Ok(Answer::Native),
+        },
     }
 }
 

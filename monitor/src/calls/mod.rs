@@ -14,6 +14,7 @@ mod mount;
 mod name;
 mod names;
 mod open;
+mod overlaid;
 pub(crate) mod permission;
 mod process;
 mod socket;

@@ -69,7 +69,7 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
             Ok(Answer::Require(groups, Box::new(Answer::Return(Ok(0)))))
         }
         Err(error) => {
-            tracing::warn!(message = %error.message, "mount refused");
+            tracing::error!("mount refused: {}", error.message);
             ctx.m.say(&error.message);
             Err(error.errno)
         }
@@ -177,11 +177,12 @@ impl Monitor {
         let _ = tid;
         let mut options = Options::parse(&owned_by_mounter(&wish, proc));
         let shown = shown_options(&wish);
-        let flags = view_flags(&mut options, wish.flags, &wish.target);
         if service.module.name() == "viewfs" {
+            let flags = view_flags(&mut options.clone(), wish.flags, &wish.target);
             self.mount_redirect(view, service, &wish, options, flags, shown)?;
             return Ok(GroupSet::NAMES);
         }
+        let flags = view_flags(&mut options, wish.flags, &wish.target);
         let mut request = MountRequest {
             fs_type: wish.fs_type.clone(),
             source: wish.absolute_source.clone(),
@@ -258,16 +259,11 @@ impl Monitor {
         flags: Flags,
         shown: String,
     ) -> std::result::Result<(), MountError> {
-        for mode in ["merge", "cow", "mincow", "vstat", "renew", "wok"] {
-            if options.take_flag(mode) || (mode == "merge" && flags.merge) {
-                return Err(MountError::new(
-                    Errno::EOPNOTSUPP,
-                    format!("viewfs: mode {mode} is not there yet; move (the default) is"),
-                ));
-            }
-        }
-        let _ = options.take_flag("move") | options.take_flag("bind");
+        let wanted = viewfs::MountOptions::take(&mut options, &wish.target)?;
         options.finish()?;
+        if wanted.mode != viewfs::Mode::Move {
+            return self.mount_overlay(view, service, wish, wanted, flags, shown);
+        }
         let born = self.clock.tick();
         let epoch = Epoch(born.0 - 1);
         let mut walk = Walk::at(self, Arc::clone(view), epoch);
@@ -282,6 +278,60 @@ impl Monitor {
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();
         self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
+        Ok(())
+    }
+
+    /// viewfs in the modes that change things: the host's tree below, a store (or a plain tree) over it.
+    fn mount_overlay(
+        &self,
+        view: &Arc<View>,
+        service: &Arc<Service>,
+        wish: &Wish,
+        wanted: viewfs::MountOptions,
+        mut flags: Flags,
+        shown: String,
+    ) -> std::result::Result<(), MountError> {
+        let born = self.clock.tick();
+        let epoch = Epoch(born.0 - 1);
+        let on_host = |at: &[u8], what: &str| -> std::result::Result<Vec<u8>, MountError> {
+            let mut walk = Walk::at(self, Arc::clone(view), epoch);
+            let root = walk.root_place()?;
+            let place = walk
+                .walk(root, at, true)
+                .and_then(crate::namei::Found::existing)
+                .map_err(|e| MountError::new(e, format!("viewfs: {}: {e}", path::text(at))))?;
+            place.backing_path().ok_or_else(|| {
+                let text = format!(
+                    "viewfs: the {what} {} is virtual; only the host's directories can be",
+                    path::text(at)
+                );
+                MountError::new(Errno::EOPNOTSUPP, text)
+            })
+        };
+        let store_path = on_host(wish.absolute_source.as_bytes(), "source")?;
+        let lower_path = on_host(&wish.target, "target")?;
+        let mut lower = viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?;
+        if wanted.vstat {
+            lower = lower.hiding_locked();
+        }
+        let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
+        flags.vstat = wanted.vstat;
+        flags.permanent = wanted.permanent;
+        let source = if wanted.mode == viewfs::Mode::Merge {
+            viewfs::Source::Tree(Box::new(viewfs::DirectoryLower::new(open.into())))
+        } else {
+            let store =
+                cow_store::Store::open(open.into(), cow_store::Access::Write).map_err(|e| {
+                    let text = format!("viewfs: {}: {e}", path::text(&store_path));
+                    MountError::new(Errno::from(e), text)
+                })?;
+            viewfs::Source::from(store)
+        };
+        let overlay = viewfs::Overlay::new(source, Box::new(lower), wanted)?;
+        let fs = Arc::new(crate::overlayfs::OverlayFs::new(overlay, lower_path, store_path));
+        let content =
+            Content::Overlay { tree: Arc::clone(&fs) as Arc<dyn abi::fs::FileSystem>, fs };
+        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, false);
         Ok(())
     }
 
@@ -331,7 +381,7 @@ impl Monitor {
             file.flush_maps()?;
         }
         match &mount.content {
-            Content::Tree(fs) => fs.sync(),
+            Content::Tree(fs) | Content::Overlay { tree: fs, .. } => fs.sync(),
             Content::Device { device, .. } => match device.block(0) {
                 Ok(block) => block.flush(),
                 Err(_) => device.flush(),

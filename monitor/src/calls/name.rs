@@ -5,6 +5,7 @@ use super::Ctx;
 use crate::hostview;
 use crate::namei::{Found, HostPlace, Names, Place, Walk};
 use crate::path;
+use crate::quick::How;
 use crate::view::PRESENT;
 use abi::fs::FileKind;
 use abi::{Errno, Result};
@@ -82,14 +83,18 @@ impl Ctx<'_> {
 
     /// Whether the kernel may have this name as it stands.
     pub(crate) fn is_quick(&self, named: &Named) -> bool {
+        self.is_quick_for(named, false)
+    }
+
+    /// The same for a call that may change what it names.
+    pub(crate) fn is_quick_change(&self, named: &Named) -> bool {
+        self.is_quick_for(named, true)
+    }
+
+    fn is_quick_for(&self, named: &Named, change: bool) -> bool {
+        let how = How { follow: named.follow, change };
         named.own.is_none()
-            && self.m.is_quickly_native(
-                self.proc,
-                self.tid(),
-                named.dirfd,
-                &named.text,
-                named.follow,
-            )
+            && self.m.is_quickly_native(self.proc, self.tid(), named.dirfd, &named.text, how)
     }
 
     pub(crate) fn walker(&self) -> Walk<'_> {
@@ -177,7 +182,7 @@ impl Ctx<'_> {
 
     /// The kernel's answer for a place of the host: as it stands where that means the same.
     pub(crate) fn by_kernel(&self, named: &Named, led: &Led) -> Result<Answer> {
-        if led.as_given && led.found.place.as_ref().is_none_or(Place::is_native) {
+        if led.as_given && led.found.place.as_ref().is_none_or(Place::is_as_on_host) {
             return Ok(Answer::Native);
         }
         self.in_host_words(&[(named, led)])
@@ -187,8 +192,8 @@ impl Ctx<'_> {
 /// The host's path of what was found, or of what could be made there.
 pub(crate) fn host_words(found: &Found) -> Option<Vec<u8>> {
     match &found.place {
-        Some(place) => place.host_path().map(<[u8]>::to_vec),
-        None => found.parent.host_path().map(|dir| path::join(dir, &found.name)),
+        Some(place) => place.backing_path(),
+        None => found.parent.backing_path().map(|dir| path::join(&dir, &found.name)),
     }
 }
 
@@ -227,9 +232,9 @@ pub(crate) fn natively_or(ctx: &Ctx<'_>, refusal: Errno) -> Result<Answer> {
         }
         let led = ctx.lead(&named)?;
         match &led.found.place {
-            Some(Place::Host(_)) => {}
+            Some(place) if place.backing_path().is_some() => {}
             Some(_) => return Err(refusal),
-            None if led.found.parent.host_path().is_some() => {}
+            None if led.found.parent.backing_path().is_some() => {}
             None => return Err(Errno::ENOENT),
         }
         leads.push((named, led));

@@ -12,7 +12,7 @@ use engine::Answer;
 /// mkdir(2), mknod(2), symlink(2) and their `at` forms.
 pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    if ctx.is_quick_change(&named) {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
@@ -71,7 +71,7 @@ pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
 /// Two path arguments, both walked unless the kernel may have them as they stand.
 fn both(ctx: &Ctx<'_>) -> Result<Option<[(Named, Led); 2]>> {
     let (from, to) = (ctx.named(0)?, ctx.named(1)?);
-    if ctx.is_quick(&from) && ctx.is_quick(&to) {
+    if ctx.is_quick_change(&from) && ctx.is_quick_change(&to) {
         return Ok(None);
     }
     let (a, b) = (ctx.lead(&from)?, ctx.lead(&to)?);
@@ -126,7 +126,7 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
         ctx.m.quick.clear();
     }
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    if ctx.is_quick_change(&named) {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;

@@ -54,6 +54,13 @@ impl Wanted {
         self.flags & libc::O_ACCMODE != libc::O_RDONLY
     }
 
+    /// Whether a file may be made or changed.
+    fn changes(self) -> bool {
+        self.writes()
+            || self.flags & (libc::O_CREAT | libc::O_TRUNC) != 0
+            || self.has(libc::O_TMPFILE)
+    }
+
     fn access(self) -> i32 {
         let r = if self.reads() { libc::R_OK } else { 0 };
         let w = if self.writes() || self.has(libc::O_TRUNC) { libc::W_OK } else { 0 };
@@ -65,6 +72,7 @@ impl Wanted {
         f.set(OpenFlags::WRITE, self.writes());
         f.set(OpenFlags::EXCLUSIVE, self.has(libc::O_EXCL));
         f.set(OpenFlags::SYNC, self.has(libc::O_SYNC));
+        f.set(OpenFlags::APPEND, self.has(libc::O_APPEND));
         f
     }
 }
@@ -73,7 +81,9 @@ impl Wanted {
 pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
     let wanted = Wanted::of(ctx)?;
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    let is_quick =
+        if wanted.changes() { ctx.is_quick_change(&named) } else { ctx.is_quick(&named) };
+    if is_quick {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
@@ -103,6 +113,9 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
     }
     ctx.m.vfiles.sweep(ctx.m);
     match &place {
+        Place::Virtual(v) if v.mount.overlay().is_some() => {
+            overlaid_file(ctx, &named, &led, v, wanted)
+        }
         Place::Virtual(v) => virtual_file(ctx, v, wanted),
         Place::Device(d) => {
             super::info::may_use_device(ctx, d, wanted.access())?;
@@ -189,6 +202,39 @@ fn foreign_directory(ctx: &Ctx<'_>, place: &Place, wanted: Wanted) -> Result<Ans
     Ok(hand_over(ctx, ctx.m.vfiles.open_host_directory(place, wanted.flags)?, wanted))
 }
 
+/// A file of viewfs: regular ones are opened on behalf, special ones by the kernel under the host's name.
+fn overlaid_file(
+    ctx: &Ctx<'_>,
+    named: &Named,
+    led: &Led,
+    v: &VirtualPlace,
+    wanted: Wanted,
+) -> Result<Answer> {
+    ctx.may(&v.mount, &v.attr, wanted.access())?;
+    match v.attr.kind {
+        FileKind::Directory => {
+            Ok(hand_over(ctx, ctx.m.vfiles.open_directory(v, wanted.flags)?, wanted))
+        }
+        FileKind::Regular => {
+            let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
+            let fs = tree(&v.mount)?;
+            let fd = fs.open_host(ctx.caller(), v.attr.ino, flags).ok_or(Errno::EIO)??;
+            Ok(hand_over_host(fd, v, wanted))
+        }
+        _ => ctx.by_kernel(named, led),
+    }
+}
+
+/// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
+fn hand_over_host(fd: OwnedFd, v: &VirtualPlace, wanted: Wanted) -> Answer {
+    let answer = Answer::Fd(fd, wanted.has(libc::O_CLOEXEC));
+    if v.mount.flags.vstat {
+        Answer::Require(syscalls::GroupSet::STAT, Box::new(answer))
+    } else {
+        answer
+    }
+}
+
 fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
     ctx.may(&v.mount, &v.attr, wanted.access())?;
     match v.attr.kind {
@@ -260,10 +306,11 @@ fn finish_new(
     opened: Opened,
     wanted: Wanted,
 ) -> Result<Answer> {
-    let file = ctx.m.vfiles.regular(place)?;
-    if let Opened::Handle(handle) = opened {
-        file.adopt_writer(handle);
-    }
+    let handle = match opened {
+        Opened::Host(fd) => return Ok(hand_over_host(fd, place, wanted)),
+        Opened::Handle(handle) => handle,
+    };
+    ctx.m.vfiles.regular(place)?.adopt_writer(handle);
     Ok(hand_over(ctx, ctx.m.vfiles.open_regular(place, wanted.flags)?, wanted))
 }
 

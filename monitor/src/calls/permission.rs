@@ -48,7 +48,7 @@ impl Ctx<'_> {
         if want & libc::X_OK != 0 && mount.flags.no_exec && attr.kind == FileKind::Regular {
             return Err(Errno::EACCES);
         }
-        if mount.flags.human {
+        if mount.flags.human || mount.flags.vstat && self.proc.ids().is_some() {
             return check(&self.proc.credentials(), attr, want);
         }
         if want & libc::X_OK != 0 && attr.kind == FileKind::Regular && attr.perm & 0o111 == 0 {

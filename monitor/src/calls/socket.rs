@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use super::name::host_words;
-use crate::namei::Place;
+use crate::quick::How;
 use abi::{Errno, Result};
 use engine::{Answer, Arg, Rewrite};
 
@@ -25,7 +25,8 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let follow = ctx.row.name == "connect";
-    if ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &path, follow) {
+    let how = How { follow, change: !follow };
+    if ctx.m.is_quickly_native(ctx.proc, ctx.tid(), None, &path, how) {
         return Ok(Answer::Native);
     }
     let mut walk = ctx.walker();
@@ -33,9 +34,11 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
     let found = walk.walk(start, &path, follow)?;
     let is_absolute = path.first() == Some(&b'/');
     let same = (same || is_absolute && walk.root.is_none()) && !walk.left_host;
+    let by_kernel = found.place.as_ref().unwrap_or(&found.parent).backing_path().is_some();
+    let same = same && found.place.as_ref().unwrap_or(&found.parent).is_as_on_host();
     match (&found.place, &found.parent) {
-        (Some(Place::Host(_)), _) | (None, Place::Host(_)) if same => Ok(Answer::Native),
-        (Some(Place::Host(_)), _) | (None, Place::Host(_)) => {
+        _ if by_kernel && same => Ok(Answer::Native),
+        _ if by_kernel => {
             let words = host_words(&found).ok_or(Errno::EIO)?;
             let mut bytes = family.to_ne_bytes().to_vec();
             bytes.extend_from_slice(&words);

@@ -22,26 +22,30 @@ struct Form {
 
 /// All twelve calls and their four `at` forms.
 pub(super) fn xattr(ctx: &Ctx<'_>) -> Result<Answer> {
-    let place = if ctx.row.paths.is_empty() {
-        if !ctx.m.may_hold_virtual(ctx.tid()) {
-            return Ok(Answer::Native);
-        }
-        match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
-            None => return Ok(Answer::Native),
-            Some((file, _)) => ctx.m.place_of_file(&file, &mut ctx.walker())?,
-        }
-    } else {
-        let named = ctx.named(0)?;
-        if ctx.is_quick(&named) {
-            return Ok(Answer::Native);
-        }
-        let led = ctx.lead(&named)?;
-        match &led.found.place {
-            None if led.found.parent.host_path().is_none() => return Err(Errno::ENOENT),
-            None | Some(Place::Host(_)) => return ctx.by_kernel(&named, &led),
-            Some(place) => place.clone(),
-        }
-    };
+    let place =
+        if let Some(v) = ctx.row.paths.is_empty().then(|| ctx.overlaid(ctx.int(0))).flatten() {
+            Place::Virtual(v)
+        } else if ctx.row.paths.is_empty() {
+            if !ctx.m.may_hold_virtual(ctx.tid()) {
+                return Ok(Answer::Native);
+            }
+            match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
+                None => return Ok(Answer::Native),
+                Some((file, _)) => ctx.m.place_of_file(&file, &mut ctx.walker())?,
+            }
+        } else {
+            let named = ctx.named(0)?;
+            let changes = matches!(ctx.row.handler, Handler::Setxattr | Handler::Removexattr);
+            if if changes { ctx.is_quick_change(&named) } else { ctx.is_quick(&named) } {
+                return Ok(Answer::Native);
+            }
+            let led = ctx.lead(&named)?;
+            match &led.found.place {
+                None if led.found.parent.host_path().is_none() => return Err(Errno::ENOENT),
+                None | Some(Place::Host(_)) => return ctx.by_kernel(&named, &led),
+                Some(place) => place.clone(),
+            }
+        };
     match place {
         Place::Virtual(v) => on_inode(ctx, &v),
         _ => Err(Errno::EOPNOTSUPP),

@@ -12,13 +12,22 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub struct DirectoryLower {
     dir: HostDir,
+    hides_locked: bool,
 }
 
 impl DirectoryLower {
     /// The tree below `root`, an open directory.
     #[must_use]
     pub const fn new(root: OwnedFd) -> Self {
-        Self { dir: HostDir::new(root) }
+        Self { dir: HostDir::new(root), hides_locked: false }
+    }
+
+    /// Shows directories that the host lets nobody into as empty ones: a virtual root finds what it may not see
+    /// on the host absent, and can make its own.
+    #[must_use]
+    pub const fn hiding_locked(mut self) -> Self {
+        self.hides_locked = true;
+        self
     }
 
     /// The tree below the directory with the name `path`.
@@ -36,7 +45,10 @@ fn time(time: Option<SetTime>) -> Option<Timestamp> {
 
 impl Lower for DirectoryLower {
     fn stat(&self, path: &[u8]) -> Result<Stat> {
-        self.dir.stat(path)
+        match self.dir.stat(path) {
+            Err(Errno::EACCES) if self.hides_locked => Err(Errno::ENOENT),
+            other => other,
+        }
     }
 
     fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
@@ -44,7 +56,10 @@ impl Lower for DirectoryLower {
     }
 
     fn readdir(&self, path: &[u8]) -> Result<Vec<DirEntry>> {
-        self.dir.list(path)
+        match self.dir.list(path) {
+            Err(Errno::EACCES) if self.hides_locked => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {

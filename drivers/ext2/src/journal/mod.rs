@@ -4,6 +4,8 @@
 
 pub(crate) mod overlay;
 pub(crate) mod scan;
+#[cfg(test)]
+mod scan_tests;
 pub(crate) mod writer;
 
 use crate::csum::crc32c;

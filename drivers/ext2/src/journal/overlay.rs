@@ -22,8 +22,8 @@ impl Copy {
     }
 }
 
-/// Blocks and their youngest copies. It holds an entry for a block of the log at most, so the size of the image
-/// bounds it.
+/// Blocks and their youngest copies. It holds an entry for a block of the log at most, so the size
+/// of the image bounds it.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     copies: HashMap<u64, Copy>,

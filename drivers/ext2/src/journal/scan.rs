@@ -1,7 +1,7 @@
 //! The log, read: which transactions are complete, what they revoke, where the youngest copies lie.
 //!
-//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect revocations, take
-//! copies. Nothing is written here.
+//! Three passes as in the kernel's `jbd2_journal_recover`: find the last commit, collect
+//! revocations, take copies. Nothing is written here.
 
 use crate::csum::crc32_be;
 use crate::error::{Corrupt, Error, Result, Summed};
@@ -47,13 +47,21 @@ struct Scanner<'a> {
     sequence: u32,
     /// Log blocks that may still be read; the log is round, so this ends every walk.
     left: u32,
-    /// The running checksum of `has_sum_v1`.
-    sum_v1: u32,
+    /// The running checksum of `has_sum_v1`; later passes rely on the first and keep none.
+    sum_v1: Option<u32>,
 }
 
 impl<'a> Scanner<'a> {
     fn new(volume: &'a Volume, js: JournalSuper, map: &'a LogMap) -> Self {
-        Self { volume, js, map, at: js.start, sequence: js.sequence, left: js.blocks, sum_v1: !0 }
+        Self {
+            volume,
+            js,
+            map,
+            at: js.start,
+            sequence: js.sequence,
+            left: js.blocks,
+            sum_v1: Some(!0),
+        }
     }
 
     fn advance(&mut self, count: usize) -> bool {
@@ -74,7 +82,8 @@ impl<'a> Scanner<'a> {
         Ok(bytes)
     }
 
-    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to the caller.
+    /// Reads one block of the journal's own and moves behind it; the copies after tags are left to
+    /// the caller.
     fn step(&mut self) -> Result<Step> {
         let bytes = self.read(self.at)?;
         if be32_at(&bytes, 0) != MAGIC || be32_at(&bytes, 8) != self.sequence {
@@ -93,23 +102,27 @@ impl<'a> Scanner<'a> {
                 Ok(Step::End)
             }
             block_type::DESCRIPTOR => {
-                self.sum_v1 = self.continue_v1(&bytes);
+                self.add_v1(&bytes);
                 Ok(Step::Tags(self.tags(&bytes)))
             }
             block_type::REVOKE => Ok(Step::Revoked(self.revoked(&bytes))),
             block_type::COMMIT => {
                 let v2 = !is_summed || be32_at(&bytes, 16) == self.js.block_sum(&bytes, 16);
                 let is_v1 = self.js.has_sum_v1 && !is_summed && bytes_at(&bytes, 12, 2) == [1, 4];
-                let v1 = !is_v1 || be32_at(&bytes, 16) == self.sum_v1 || be32_at(&bytes, 16) == 0;
+                let v1 = !is_v1
+                    || self.sum_v1.is_none_or(|sum| sum == be32_at(&bytes, 16))
+                    || be32_at(&bytes, 16) == 0;
                 Ok(if v1 && v2 { Step::Commit } else { Step::End })
             }
             _ => Ok(Step::End),
         }
     }
 
-    fn continue_v1(&self, bytes: &[u8]) -> u32 {
-        let is_used = self.js.has_sum_v1 && !self.js.has_sums();
-        if is_used { crc32_be(self.sum_v1, bytes) } else { self.sum_v1 }
+    /// Adds a block to the checksum of its transaction.
+    fn add_v1(&mut self, bytes: &[u8]) {
+        if self.js.has_sum_v1 && !self.js.has_sums() {
+            self.sum_v1 = self.sum_v1.map(|sum| crc32_be(sum, bytes));
+        }
     }
 
     fn tags(&self, bytes: &[u8]) -> Vec<Tag> {
@@ -174,7 +187,7 @@ impl<'a> Scanner<'a> {
                     for _ in tags {
                         if self.js.has_sum_v1 && !self.js.has_sums() {
                             let bytes = self.read(self.at)?;
-                            self.sum_v1 = self.continue_v1(&bytes);
+                            self.add_v1(&bytes);
                         }
                         if !self.advance(1) {
                             return Ok(end);
@@ -184,7 +197,7 @@ impl<'a> Scanner<'a> {
                 Step::Revoked(_) => {}
                 Step::Commit => {
                     self.sequence = self.sequence.wrapping_add(1);
-                    self.sum_v1 = !0;
+                    self.sum_v1 = Some(!0);
                     end = self.sequence;
                 }
                 Step::End => return Ok(end),
@@ -194,6 +207,7 @@ impl<'a> Scanner<'a> {
 
     /// Walks the complete transactions.
     fn walk(mut self, end: u32, mut see: impl FnMut(&Self, Step, u32) -> Result<()>) -> Result<()> {
+        self.sum_v1 = None;
         while self.sequence != end {
             let step = self.step()?;
             let first = self.at;
@@ -257,8 +271,8 @@ pub(crate) fn recover(volume: &Volume, js: JournalSuper, map: &LogMap) -> Result
     Ok(Recovered { overlay, next_sequence: end, transactions, has_fast_commits })
 }
 
-/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction that would come
-/// next.
+/// Whether the blocks for fast commits begin with a head (`EXT4_FC_TAG_HEAD`) of the transaction
+/// that would come next.
 fn has_fast_commits(
     volume: &Volume,
     js: &JournalSuper,

@@ -1,7 +1,8 @@
 //! The log, written.
 //!
-//! A transaction is descriptor blocks with tags, a copy of a block for each tag, revoke blocks, and a commit
-//! block. The log is round; transactions stay in it until their blocks are in their places (`checkpoint`).
+//! A transaction is descriptor blocks with tags, a copy of a block for each tag, revoke blocks, and
+//! a commit block. The log is round; transactions stay in it until their blocks are in their places
+//! (`checkpoint`).
 
 use crate::error::{Error, Result, Unsupported};
 use crate::journal::{Features, JournalSuper, LogMap, MAGIC, block_type, super_sum, tag_flag};

@@ -1,4 +1,5 @@
-//! The power goes at any write: what was made durable is there, and the volume can be mended or mends itself.
+//! The power goes at any write: what was made durable is there, and the volume can be mended or
+//! mends itself.
 
 use crate::device::{Ram, mount};
 use crate::hostile::Random;

@@ -110,8 +110,8 @@ fn look(fs: &dyn FileSystem, attr: &Attr) {
     fs.release(handle);
 }
 
-/// The bytes that are worth changing: a part at the front, where descriptors and inodes lie, and any that are
-/// not zero.
+/// The bytes that are worth changing: a part at the front, where descriptors and inodes lie, and
+/// any that are not zero.
 fn target(random: &mut Random, base: &[u8]) -> u64 {
     for _ in 0..50 {
         let bound = match random.below(4) {

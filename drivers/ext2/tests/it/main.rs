@@ -10,4 +10,5 @@ mod manifest;
 mod model;
 mod tools;
 mod tree;
+mod written;
 mod xattrs;

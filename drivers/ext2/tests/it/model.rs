@@ -1,5 +1,5 @@
-//! Random operations on a mounted image and on a tree in memory: both must agree at every step, e2fsck must
-//! find nothing wrong in between, and the kernel must read what was written.
+//! Random operations on a mounted image and on a tree in memory: both must agree at every step,
+//! e2fsck must find nothing wrong in between, and the kernel must read what was written.
 
 use crate::device::{Ram, mount};
 use crate::hostile::Random;
@@ -381,7 +381,8 @@ impl World {
             } as usize;
             let fill = self.random.next() as u8;
             let bytes: Vec<u8> = (0..len).map(|i| fill ^ (i as u8)).collect();
-            assert_eq!(self.fs.write(handle, &bytes, offset), Ok(len));
+            let written = self.fs.write(handle, &bytes, offset);
+            assert_eq!(written, Ok(len), "{:?}", self.fs.statfs());
             if len == 0 {
                 continue;
             }
@@ -534,6 +535,11 @@ impl World {
     }
 
     fn step(&mut self) {
+        // What happens when space runs out is another test's business.
+        let space = self.fs.statfs().unwrap();
+        if space.blocks_free * u64::from(space.block_size) < 8 << 20 {
+            return self.remove();
+        }
         match self.random.below(40) {
             0..=13 => self.make(),
             14..=18 => self.remove(),

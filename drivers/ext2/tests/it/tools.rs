@@ -60,8 +60,8 @@ pub(crate) fn repair(path: &Path) -> Option<String> {
     e2fsck(path).map(|message| format!("after the repair: {message}"))
 }
 
-/// Lets the kernel mount the image for writing, so that it replays the log; false, said aloud, where loop mounts
-/// are not possible.
+/// Lets the kernel mount the image for writing, so that it replays the log; false, said aloud,
+/// where loop mounts are not possible.
 pub(crate) fn kernel_replay(path: &Path) -> bool {
     let point = tempfile::tempdir().unwrap();
     let output = Command::new("mount").args(["-o", "loop"]).arg(path).arg(point.path()).output();
@@ -73,7 +73,8 @@ pub(crate) fn kernel_replay(path: &Path) -> bool {
     true
 }
 
-/// The manifest of the image as the kernel sees it; `None`, said aloud, where loop mounts are not possible.
+/// The manifest of the image as the kernel sees it; `None`, said aloud, where loop mounts are not
+/// possible.
 pub(crate) fn kernel_manifest(path: &Path) -> Option<String> {
     let point = tempfile::tempdir().unwrap();
     let mounted = Command::new("mount")
@@ -93,4 +94,15 @@ pub(crate) fn kernel_manifest(path: &Path) -> Option<String> {
     let output = output.unwrap();
     assert!(output.status.success(), "{}", text(&output));
     Some(String::from_utf8(output.stdout).unwrap())
+}
+
+/// How many runs of neighbouring blocks the content of `/name` lies in, by debugfs.
+pub(crate) fn runs(path: &Path, name: &str) -> usize {
+    let output = run(Command::new("debugfs").args(["-R", &format!("blocks /{name}")]).arg(path));
+    let blocks: Vec<u64> = String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .map(|b| b.parse().unwrap())
+        .collect();
+    assert!(!blocks.is_empty(), "{}", text(&output));
+    1 + blocks.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count()
 }

@@ -2,6 +2,7 @@
 
 use super::{Umview, Viewsu, Viewsudo, all};
 use clap::Parser;
+use std::collections::BTreeSet;
 
 #[test]
 fn every_command_line_is_consistent() {
@@ -39,4 +40,29 @@ fn a_command_keeps_its_own_options() {
     assert_eq!((read.words.len(), read.command.as_deref()), (2, Some("id".as_ref())));
     let read = Viewsu::parse_from(["viewsu", "alice", "--", "-x", "f"]);
     assert_eq!(read.words.len(), 3);
+}
+
+/// Every word that a help may use, in the order of the alphabet. A word that is not here is new, or misspelt.
+const WORDS: &str = include_str!("words.txt");
+
+#[test]
+fn every_word_of_a_help_is_in_the_list_and_every_word_of_the_list_in_a_help() {
+    let mut used = BTreeSet::new();
+    for mut command in all() {
+        let help = command.render_long_help().to_string();
+        let words = help.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| word.len() > 3);
+        // Names of commands, options and variables are not of the language.
+        used.extend(
+            words
+                .filter(|w| w.chars().skip(1).all(|c| c.is_ascii_lowercase()))
+                .map(str::to_lowercase),
+        );
+    }
+    let listed: BTreeSet<String> = WORDS.split_whitespace().map(str::to_owned).collect();
+    let unknown: Vec<&String> = used.difference(&listed).collect();
+    let stale: Vec<&String> = listed.difference(&used).collect();
+    assert!(
+        unknown.is_empty() && stale.is_empty(),
+        "not in the list: {unknown:?}\nnot in a help: {stale:?}"
+    );
 }

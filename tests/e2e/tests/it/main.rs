@@ -2,6 +2,7 @@
 
 mod attach;
 mod clocks;
+mod debuggers;
 mod descriptors;
 mod formats;
 mod forms;
@@ -12,3 +13,5 @@ mod names;
 mod nested;
 mod ordinary;
 mod services;
+mod slides;
+mod terminal;

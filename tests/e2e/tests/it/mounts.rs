@@ -8,6 +8,7 @@ fn work(user: User) -> Work {
     need("mount", "mount");
     let work = Work::new(user);
     work.folder("mnt");
+    work.folder("tree");
     work.folder("tree/sub");
     work.write("tree/hello", "hello, world\n");
     work.write("tree/sub/file", "in a folder\n");

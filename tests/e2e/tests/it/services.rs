@@ -20,6 +20,7 @@ fn what_is_refused_has_a_status_and_a_cause() {
         for (line, cause) in [
             ("um_add_service nosuch", "no module nosuch; there are: umfuse"),
             ("um_add_service umfuse", "umfuse is loaded already"),
+            ("um_add_service umdev,nosuch", "umdev has no option \"nosuch\""),
             ("um_del_service umdev", "umdev is not loaded in this view"),
             ("um_add_service -p umdev && um_del_service umdev", "umdev was loaded as permanent"),
             ("um_attach 1999999999", "there is no process 1999999999"),

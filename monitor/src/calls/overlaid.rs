@@ -1,0 +1,87 @@
+//! Descriptors of the host that belong to a viewfs mount: which file of the view they are.
+
+use super::Ctx;
+use crate::hostview;
+use crate::mounts::Mount;
+use crate::namei::{Names, VirtualPlace};
+use crate::path;
+use crate::statbuf::Info;
+use crate::view::PRESENT;
+use abi::fs::Name;
+use std::sync::Arc;
+
+impl Ctx<'_> {
+    /// The overlays of this view, the youngest first.
+    fn overlays(&self) -> Vec<Arc<Mount>> {
+        let mounts = self.m.mounts.snapshot();
+        if mounts.overlays().is_empty() {
+            return Vec::new();
+        }
+        let view = self.proc.view();
+        let mut all: Vec<Arc<Mount>> = mounts
+            .overlays()
+            .iter()
+            .filter(|m| view.sees(m.view, m.born, PRESENT))
+            .cloned()
+            .collect();
+        all.sort_by_key(|m| std::cmp::Reverse(m.born));
+        all
+    }
+
+    fn link_of(&self, fd: i32) -> Option<Vec<u8>> {
+        let link = hostview::readlink(format!("/proc/{}/fd/{fd}", self.tid()).as_bytes()).ok()?;
+        (link.first() == Some(&b'/')).then_some(link)
+    }
+
+    /// The inode of the view behind a descriptor that is the host's, if an overlay has it.
+    pub(super) fn overlaid(&self, fd: i32) -> Option<VirtualPlace> {
+        let overlays = self.overlays();
+        if overlays.is_empty() {
+            return None;
+        }
+        let link = self.link_of(fd)?;
+        for mount in overlays {
+            let Some(rest) = mount.overlay().and_then(|fs| fs.path_of_host(&link)) else {
+                continue;
+            };
+            let view_path = path::append(&mount.target, &rest);
+            if mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some()) {
+                continue;
+            }
+            let fs = mount.tree()?;
+            let mut attr = fs.getattr(fs.root()).ok()?;
+            for component in path::components(&rest) {
+                attr = fs.lookup(attr.ino, Name::new(component).ok()?).ok()?;
+            }
+            let names = Names::of(&view_path, PRESENT);
+            return Some(VirtualPlace { names, mount, attr });
+        }
+        None
+    }
+
+    /// What fstat(2) shows of such a descriptor; `None` where the host's answer is the view's.
+    pub(super) fn overlaid_stat(&self, fd: i32) -> Option<Info> {
+        let overlays = self.overlays();
+        if overlays.is_empty() {
+            return None;
+        }
+        let link = self.link_of(fd)?;
+        let own = self.tracee.descriptor(fd).ok()?;
+        for mount in &overlays {
+            if let Some(stat) = mount.overlay()?.stat_of_descriptor(&own, &link) {
+                let mut attr = stat.to_attr();
+                attr.ino = abi::fs::Ino(stat.ino);
+                return Some(Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id });
+            }
+        }
+        let v = self.overlaid(fd)?;
+        if v.mount.overlay()?.is_lower(&path_below(&v)) {
+            return None;
+        }
+        Some(self.m.virtual_info(&v.mount, v.attr))
+    }
+}
+
+fn path_below(v: &VirtualPlace) -> Vec<u8> {
+    path::below(v.names.view(), &v.mount.target).unwrap_or_default().to_vec()
+}
