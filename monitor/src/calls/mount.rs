@@ -83,7 +83,8 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
 
 /// `move` and `bind` are words of viewfs, of which mount(8) and busybox make flags before they look at the type.
 fn words_of(flags: u64) -> (u64, &'static str) {
-    let (rest, is) = (flags & !(libc::MS_BIND | libc::MS_MOVE | libc::MS_REC), |bit| flags & bit != 0);
+    let (rest, is) =
+        (flags & !(libc::MS_BIND | libc::MS_MOVE | libc::MS_REC), |bit| flags & bit != 0);
     if is(libc::MS_REMOUNT) {
         (flags, "")
     } else if is(libc::MS_BIND) {
@@ -334,6 +335,12 @@ impl Monitor {
             lower = lower.hiding_locked();
         }
         let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
+        // /proc is whose who asks: the monitor can't open it for another.
+        let mut wanted = wanted;
+        if let Some(rest) = path::below(b"/proc", &wish.target).filter(|r| !r.is_empty()) {
+            wanted.except.push(rest.to_vec());
+            flags.except.push(b"/proc".to_vec());
+        }
         flags.vstat = wanted.vstat;
         flags.permanent = wanted.permanent;
         let source = if wanted.mode == viewfs::Mode::Merge {

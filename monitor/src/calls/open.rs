@@ -228,7 +228,9 @@ fn overlaid_file(
 /// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
 fn hand_over_host(fd: OwnedFd, v: &VirtualPlace, wanted: Wanted) -> Answer {
     let answer = Answer::Fd(fd, wanted.has(libc::O_CLOEXEC));
-    if v.mount.flags.vstat {
+    // A file of the store shows the numbers of the file that it stands for.
+    let is_as_on_host = Place::Virtual(v.clone()).is_as_on_host();
+    if v.mount.flags.vstat || !is_as_on_host {
         Answer::Require(syscalls::GroupSet::STAT, Box::new(answer))
     } else {
         answer
