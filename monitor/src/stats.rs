@@ -30,7 +30,7 @@ impl Counts {
     pub(crate) fn note_unknown(&self, number: u32) {
         let mut told = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < 4096 && told.insert(number) {
-            tracing::error!(number, "unknown system call, answered ENOSYS");
+            tracing::warn!(number, "unknown system call, answered ENOSYS");
         }
     }
 
