@@ -103,6 +103,7 @@ pub struct View {
     options: Vec<String>,
     folder: PathBuf,
     stdin: String,
+    limit: Duration,
     is_native: bool,
 }
 
@@ -128,6 +129,7 @@ impl View {
             options: Vec::new(),
             folder: "/tmp".into(),
             stdin: String::new(),
+            limit: LIMIT,
             is_native: false,
         }
     }
@@ -186,6 +188,13 @@ impl View {
         self
     }
 
+    /// How long it may take, where the usual is too short.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Runs `sh -c LINE` to its end.
     ///
     /// # Panics
@@ -241,6 +250,6 @@ impl View {
             .env("TZ", "UTC")
             .env("TERM", "dumb");
         command.env("SHELL", "/bin/sh");
-        Started::new(command, LIMIT)
+        Started::new(command, self.limit)
     }
 }
