@@ -96,6 +96,9 @@ fn both_by_kernel(ctx: &Ctx<'_>, pair: &[(Named, Led); 2]) -> Result<Answer> {
 
 /// link(2), linkat(2).
 pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
+    if let Some(answer) = ctx.link_nameless()? {
+        return Ok(answer);
+    }
     let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
     let [(_, from), (_, to)] = &pair;
     let source = from.found.place.clone();

@@ -43,6 +43,11 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
         && found.place.is_none()
         && let Some(words) = made_by_overlay(ctx, &found)?
     {
+        // Where the kernel makes the same of the name, the socket keeps it as it was given.
+        let is_same = (same || path.first() == Some(&b'/')) && !walk.left_host;
+        if is_same && words == found.view_path() {
+            return Ok(Answer::Native);
+        }
         return at_host(ctx, family, words);
     }
     let is_absolute = path.first() == Some(&b'/');
