@@ -158,14 +158,6 @@ fn missing(ctx: &Ctx<'_>, named: &Named, led: &Led, wanted: Wanted) -> Result<An
 
 /// A file of the host.
 fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) -> Result<Answer> {
-    if led.as_given && place.is_native() {
-        return Ok(Answer::Native);
-    }
-    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
-        return Err(Errno::EEXIST);
-    }
-    let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
-    let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     let is_magic = matches!(place, Place::Host(h) if h.is_magic);
     if is_magic
         && wanted.changes()
@@ -174,6 +166,14 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     {
         return overlaid_file(ctx, named, led, &v, wanted);
     }
+    if led.as_given && place.is_native() {
+        return Ok(Answer::Native);
+    }
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
+    let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
+    let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     if !plain || !is_plain_kind || is_magic || !ctx.m.acts_for(ctx.tid()) {
         if place.is_directory() && !place.is_native() {
             return foreign_directory(ctx, place, wanted);

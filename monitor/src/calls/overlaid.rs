@@ -9,7 +9,7 @@ use crate::statbuf::Info;
 use crate::view::PRESENT;
 use abi::fs::Name;
 use abi::{Errno, Result};
-use engine::Answer;
+use engine::{Answer, Arg, Rewrite};
 use std::sync::Arc;
 
 impl Ctx<'_> {
@@ -83,7 +83,17 @@ impl Ctx<'_> {
         if fs.link_nameless(&own, &link, dir.attr.ino, Name::new(&led.found.name)?)? {
             return Ok(Some(Answer::Return(Ok(0))));
         }
-        self.in_host_words(&[(&to, &led)]).map(Some)
+        // By name: the descriptor was opened by the monitor, and the kernel takes it for itself only from its opener.
+        let words = super::name::host_words(&led.found).ok_or(Errno::EXDEV)?;
+        let text = |words: &[u8]| Arg::Bytes([words, b"\0"].concat());
+        let cwd = Arg::Value(i64::from(libc::AT_FDCWD).cast_unsigned());
+        let own = text(format!("/proc/self/fd/{fd}").as_bytes());
+        let follow = Arg::Value(u64::from(libc::AT_SYMLINK_FOLLOW.cast_unsigned()));
+        Ok(Some(Answer::Rewrite(Box::new(Rewrite {
+            number: self.call.number,
+            args: vec![cwd.clone(), own, cwd, text(&words), follow],
+            ..Rewrite::default()
+        }))))
     }
 
     fn overlaid_file_of(&self, link: &[u8]) -> Option<VirtualPlace> {
