@@ -214,10 +214,15 @@ fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
     if text.first() != Some(&b'/') {
         return Err(Errno::ENOTDIR);
     }
-    // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
+    // viewfs passes the host's directories through: what is in them is its to say.
+    if !walk.mounts.overlays().is_empty()
+        && let Ok(place @ Place::Virtual(_)) = walk.canonical(text)
+    {
+        return Ok(place);
+    }
+    // Otherwise a descriptor or working directory is the host's own file, whatever is mounted over its name since.
     let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
     let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
-    let _ = walk;
     Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))
 }
 
