@@ -1,5 +1,8 @@
 //! Exec of another path by a thread that a debugger has in our place: its registers are out of reach, so the
 //! path is written over the one that it gave, and put back when the thread is heard of again.
+//!
+//! The path may be longer than the one it is written over, and argv[0] is often the same string: arguments and
+//! environment strings that the path runs into are moved below the stack first, and their pointers follow.
 
 use crate::Tid;
 use crate::answer::{Arg, Call, Rewrite};
@@ -8,7 +11,9 @@ use crate::tracee::{HostTracee, Tracee};
 use abi::{Errno, Result};
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +29,8 @@ pub(crate) struct Overwritten {
 /// that a vfork child shares it with), whatever the caller runs next.
 struct Former {
     memory: File,
-    address: u64,
-    bytes: Vec<u8>,
+    /// Addresses and bytes, in the order in which they were overwritten.
+    pieces: Vec<(u64, Vec<u8>)>,
     _keep: Vec<OwnedFd>,
 }
 
@@ -39,21 +44,27 @@ impl Overwritten {
         if let Some(former) = former {
             self.count.fetch_sub(1, Ordering::AcqRel);
             // An address space that is gone takes nothing, and needs nothing.
-            let _ = former.memory.write_all_at(&former.bytes, former.address);
+            for (address, bytes) in former.pieces.iter().rev() {
+                let _ = former.memory.write_all_at(bytes, *address);
+            }
         }
     }
 }
 
-/// Writes the path of an exec over the caller's.
+/// Writes the path of an exec over the caller's. `lend` gives the caller a descriptor of the program, by whose
+/// short name the kernel opens it.
 ///
 /// # Errors
 /// - `EPERM` if the call to run is no execve with the caller's own arguments.
+/// - `EPERM` if even the short path does not fit and the memory is a vfork parent's, which runs on before it
+///   can be put back.
 /// - `EFAULT` if the memory can't be written.
 pub(crate) fn overwrite(
     engine: &Engine,
     tracee: &HostTracee,
     call: Call,
     rewrite: Rewrite,
+    lend: &dyn Fn(&File) -> io::Result<i32>,
 ) -> Result<()> {
     let is_exec = call.number == libc::SYS_execve as u32 && rewrite.number == call.number;
     let (Some(Arg::Bytes(path)), Some(Arg::Value(argv))) =
@@ -64,17 +75,26 @@ pub(crate) fn overwrite(
     if !is_exec || *argv != call.args[1] {
         return Err(Errno::EPERM);
     }
-    let address = call.args[0];
-    let mut bytes = vec![0; path.len()];
-    tracee.read(address, &mut bytes)?;
     // Through the mem file: a path in read-only memory is written all the same, in a copy of the page.
     let memory = File::options()
         .read(true)
         .write(true)
         .open(format!("/proc/{}/mem", tracee.tid().0))
         .map_err(|_| Errno::EPERM)?;
-    memory.write_all_at(path, address).map_err(|_| Errno::EFAULT)?;
-    let former = Former { memory, address, bytes, _keep: rewrite.keep };
+    let program =
+        File::open(std::ffi::OsStr::from_bytes(path.strip_suffix(b"\0").unwrap_or(path)))?;
+    let path = format!("/dev/fd/{}\0", lend(&program)?).into_bytes();
+    let fits = tracee.read_path(call.args[0])?.len() + 1 >= path.len();
+    if !fits && shares_memory(tracee.tid()) {
+        return Err(Errno::EPERM);
+    }
+    let mut former = Former { memory, pieces: Vec::new(), _keep: rewrite.keep };
+    let range = call.args[0]..call.args[0] + path.len() as u64;
+    let mut scratch = stack_pointer(tracee.tid()).ok_or(Errno::EPERM)? - 512;
+    for array in [call.args[1], call.args[2]] {
+        move_strings(tracee, &mut former, array, &range, &mut scratch)?;
+    }
+    former.replace(tracee, call.args[0], &path)?;
     let all = &engine.overwritten;
     let old =
         all.by_thread.lock().unwrap_or_else(PoisonError::into_inner).insert(tracee.tid(), former);
@@ -82,4 +102,68 @@ pub(crate) fn overwrite(
         all.count.fetch_add(1, Ordering::AcqRel);
     }
     Ok(())
+}
+
+impl Former {
+    fn replace(&mut self, tracee: &HostTracee, address: u64, with: &[u8]) -> Result<()> {
+        let mut bytes = vec![0; with.len()];
+        tracee.read(address, &mut bytes)?;
+        self.pieces.push((address, bytes));
+        self.memory.write_all_at(with, address).map_err(|_| Errno::EFAULT)
+    }
+}
+
+/// The most strings of argv or of the environment that are looked at.
+const STRINGS_MAX: u64 = 1 << 14;
+
+/// Copies the strings of an array that lie in `range` to `scratch`, downwards, and lets the array point there.
+fn move_strings(
+    tracee: &HostTracee,
+    former: &mut Former,
+    array: u64,
+    range: &std::ops::Range<u64>,
+    scratch: &mut u64,
+) -> Result<()> {
+    if array == 0 {
+        return Ok(());
+    }
+    for index in 0..STRINGS_MAX {
+        let slot = array + index * 8;
+        let mut word = [0; 8];
+        tracee.read(slot, &mut word)?;
+        let at = u64::from_ne_bytes(word);
+        if at == 0 {
+            break;
+        }
+        // A string before the range may reach into it; one that begins far before does not.
+        if at >= range.end || at + 65_536 < range.start {
+            continue;
+        }
+        let mut text = tracee.read_string(at, 131_072)?;
+        text.push(0);
+        if at + text.len() as u64 <= range.start {
+            continue;
+        }
+        *scratch = (*scratch - text.len() as u64) & !15;
+        former.replace(tracee, *scratch, &text)?;
+        former.replace(tracee, slot, &scratch.to_ne_bytes())?;
+    }
+    Ok(())
+}
+
+/// Whether the parent waits in vfork(2) or its like for this child, in the same address space.
+fn shares_memory(tid: Tid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", tid.0)).unwrap_or_default();
+    let parent = status.lines().find_map(|l| l.strip_prefix("PPid:")).map_or("0", str::trim);
+    let call = std::fs::read_to_string(format!("/proc/{parent}/syscall")).unwrap_or_default();
+    let number = call.split_whitespace().next().and_then(|n| n.parse::<i64>().ok());
+    // A parent that can't be looked at may wait.
+    number.is_none_or(|n| [libc::SYS_vfork, libc::SYS_clone, libc::SYS_clone3].contains(&n))
+}
+
+/// The stack pointer of a thread that waits in a call (proc(5), `/proc/pid/syscall`).
+fn stack_pointer(tid: Tid) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/syscall", tid.0)).ok()?;
+    let field = text.split_whitespace().nth(7)?;
+    u64::from_str_radix(field.trim_start_matches("0x"), 16).ok()
 }

@@ -179,15 +179,23 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
     engine.overwritten.put_back(tid);
     let mut answer = engine.dispatcher().call(&tracee, call);
     if !tracee.is_traced() {
-        answer = without_registers(engine, &tracee, call, answer);
+        answer = without_registers(engine, listener, n.id, &tracee, call, answer);
     }
     finish(engine, listener, n.id, &tracee, answer);
 }
 
 /// What can be done for a thread whose registers a debugger has.
-fn without_registers(engine: &Engine, tracee: &HostTracee, call: Call, answer: Answer) -> Answer {
+fn without_registers(
+    engine: &Engine,
+    listener: &Listener,
+    id: u64,
+    tracee: &HostTracee,
+    call: Call,
+    answer: Answer,
+) -> Answer {
     let Answer::Rewrite(rewrite) = answer else { return answer };
-    match in_place::overwrite(engine, tracee, call, *rewrite) {
+    let lend = |file: &std::fs::File| seccomp::add_fd(listener.fd.as_fd(), id, file.as_fd());
+    match in_place::overwrite(engine, tracee, call, *rewrite, &lend) {
         Ok(()) => Answer::Native,
         Err(errno) => Answer::Return(Err(errno)),
     }
