@@ -80,6 +80,27 @@ fn every_wait_follows_the_frequency() {
 }
 
 #[test]
+fn every_call_that_takes_a_time_takes_the_views() {
+    need("gcc", "gcc");
+    let built = Work::new(User::Root);
+    let source = built.write("waits.c", include_str!("waits.c"));
+    let program = built.name("waits");
+    let compiled = native(User::Root).run(&format!("gcc -O1 {source} -o {program}"));
+    assert_eq!(compiled.code, Some(0), "{compiled:?}");
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let mnt = work.folder("mnt");
+        let line = format!(
+            "mount -t ummisctime none {mnt} && echo 100 > {mnt}/frequency && \
+             echo 777777 > {mnt}/offset && {program}"
+        );
+        let output = View::of(combination).preload("ummisc").run(&line);
+        let bad: Vec<&str> = output.success().lines().filter(|l| !l.ends_with(" ok")).collect();
+        assert_eq!(bad, ["done"], "{combination:?}: {output:?}");
+    }
+}
+
+#[test]
 fn an_offset_moves_the_wall_clock_and_umount_gives_the_hosts_back() {
     for combination in combinations() {
         let work = Work::new(combination.1);
