@@ -5,7 +5,7 @@ use super::data::Memory;
 use crate::monitor::Monitor;
 use crate::tasks::Proc;
 use abi::fs::Caller;
-use abi::module::{CallAnswer, CallArg, CallInstead, Paces};
+use abi::module::{CallAnswer, CallArg, CallInstead, PaceChange, Paces};
 use engine::{Answer, Arg, Rewrite, Tid};
 use syscalls::Handler;
 
@@ -52,6 +52,18 @@ impl Monitor {
         let view = proc.view();
         let mounts = self.mounts.snapshot();
         mounts.call_sets(&view).find_map(|set| set.clocks()).map(|clocks| clocks.paces())
+    }
+
+    /// A mount changes the pace of its clocks: all processes that see them wait for the new one.
+    pub(crate) fn clocks_change(&self, change: PaceChange) {
+        match change {
+            PaceChange::Begins => {
+                for proc in self.tasks.processes() {
+                    self.engine().hold_clocks(Tid(proc.tgid));
+                }
+            }
+            PaceChange::Over => self.refresh_clocks(),
+        }
     }
 
     /// Tells every process of its clocks, after a mount, an umount, or a change of their pace.

@@ -62,11 +62,11 @@ int main(void) {
     start(); ts = at(5); clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, 0);
     end("abs past", 0, 1);
     /* interrupted, remaining */
-    handler(SIGALRM, 0); alarm(20); start(); ts = at(1000); r = nanosleep(&ts, &rem);
+    handler(SIGALRM, 0); start(); alarm(20); ts = at(1000); r = nanosleep(&ts, &rem);
     end("nanosleep EINTR", 20, r == -1 && errno == EINTR);
     near("remaining", rem.tv_sec + rem.tv_nsec / 1e9, 500, 981);
     near("alarm gives", (alarm(500), alarm(0)), 100, 500);
-    handler(SIGALRM, SA_RESTART); alarm(10); start(); ts = at(30); r = nanosleep(&ts, &rem);
+    handler(SIGALRM, SA_RESTART); start(); alarm(10); ts = at(30); r = nanosleep(&ts, &rem);
     end("nanosleep SA_RESTART", 10, r == -1 && errno == EINTR);
     /* futexes; with a time they are not restarted behind a handler, whatever it says */
     int word = 1; rings = 0;
@@ -94,7 +94,7 @@ int main(void) {
     near("select left", tv.tv_sec, 0, 0);
     start(); ts = at(10); FD_SET(nul[0], &s);
     r = syscall(SYS_pselect6, nul[0] + 1, &s, 0, 0, &ts, 0); end("pselect", 10, r == 0);
-    handler(SIGALRM, 0); alarm(20); tv.tv_sec = 1000; tv.tv_usec = 0; start();
+    handler(SIGALRM, 0); start(); alarm(20); tv.tv_sec = 1000; tv.tv_usec = 0;
     FD_SET(nul[0], &s); r = select(nul[0] + 1, &s, 0, 0, &tv);
     end("select EINTR", 20, r == -1 && errno == EINTR);
     near("select left", tv.tv_sec, 500, 981);
