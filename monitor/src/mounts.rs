@@ -144,9 +144,9 @@ pub(crate) struct Snapshot {
     /// A root mount that is no overlay: nothing is the host's by its name.
     has_opaque_root: bool,
     has_ghosts: bool,
+    overlays: Vec<Arc<Mount>>,
     /// Those with a power, the youngest first.
     powerful: Vec<Arc<Mount>>,
-    overlays: Vec<Arc<Mount>>,
 }
 
 /// What a name is by itself, before any file system is asked.

@@ -188,6 +188,9 @@ pub(crate) struct Walk<'a> {
     pub(crate) tid: i32,
     /// The walk met something that the host does not have, or calls otherwise.
     pub(crate) left_host: bool,
+    /// The last component is to be made, removed or renamed: it is no name of what it leads to, whatever
+    /// slashes follow it (`filename_parentat` of the kernel).
+    pub(crate) last_stays: bool,
     links: u32,
 }
 
@@ -203,6 +206,7 @@ impl<'a> Walk<'a> {
             proc: Some(Arc::clone(proc)),
             tid,
             left_host: false,
+            last_stays: false,
             links: 0,
         }
     }
@@ -218,6 +222,7 @@ impl<'a> Walk<'a> {
             proc: None,
             tid: 0,
             left_host: false,
+            last_stays: false,
             links: 0,
         }
     }
@@ -232,6 +237,7 @@ impl<'a> Walk<'a> {
             proc: self.proc.clone(),
             tid: self.tid,
             left_host: false,
+            last_stays: false,
             links: 0,
         }
     }
@@ -317,8 +323,8 @@ impl<'a> Walk<'a> {
                 }
                 return Err(Errno::ENOENT);
             };
-            let follows =
-                child.kind() == FileKind::Symlink && (!is_last || follow || wants_directory);
+            let leads_on = !is_last || follow || wants_directory && !self.last_stays;
+            let follows = child.kind() == FileKind::Symlink && leads_on;
             if !follows {
                 place = child;
                 continue;
@@ -339,6 +345,8 @@ impl<'a> Walk<'a> {
                     for c in split_components(&text).into_iter().rev() {
                         queue.push_front(c);
                     }
+                    // The kernel's root is another than the process' own.
+                    self.left_host |= text[0] == b'/' && self.root.is_some();
                     place = if text[0] == b'/' { self.root_place()? } else { parent.clone() };
                     if queue.is_empty() {
                         last.clear();
@@ -347,7 +355,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        if wants_directory && !place.is_directory() {
+        if wants_directory && !self.last_stays && !place.is_directory() {
             return Err(Errno::ENOTDIR);
         }
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
@@ -358,6 +366,8 @@ impl<'a> Walk<'a> {
         if let Some(root) = &self.root
             && root.view_path() == place.view_path()
         {
+            // The kernel would go on upwards.
+            self.left_host = true;
             return Ok(root.clone());
         }
         match path::split(place.view_path()) {

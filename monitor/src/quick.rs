@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const TTL_MILLIS: u64 = 1_000;
 /// The most directories that are remembered.
 const DIRECTORIES_MAX: usize = 8_192;
+/// The most directories and links on the way of one name; longer ways are for the name walk.
+const STEPS_MAX: u32 = 64;
 
 /// The directories that are known.
 #[derive(Default)]
@@ -48,7 +50,7 @@ impl Cache {
                 return Some(canonical.clone());
             }
         }
-        let canonical = resolve(dir, mounts)?;
+        let canonical = resolve(dir, mounts, &mut { STEPS_MAX })?;
         let mut known = self.directories.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= DIRECTORIES_MAX {
             known.clear();
@@ -58,8 +60,10 @@ impl Cache {
     }
 }
 
-/// Resolves a directory on the host, refusing whatever meets a mount point on the way.
-fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+/// Resolves a directory on the host, refusing whatever meets a mount point on the way. `steps` is how many
+/// directories and links may still be looked at: links that lead to themselves have no end.
+fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
+    *steps = steps.checked_sub(1)?;
     if crosses(dir, mounts) {
         return None;
     }
@@ -71,7 +75,7 @@ fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
         Err(nix::errno::Errno::ELOOP) => {
             // One level at a time: the parent without links, then this component's link.
             let (parent, name) = path::split(dir)?;
-            let parent = resolve(parent, mounts)?;
+            let parent = resolve(parent, mounts, steps)?;
             let here = path::join(&parent, name);
             match hostview::readlink(&here) {
                 Ok(target) => {
@@ -83,10 +87,10 @@ fn resolve(dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
                     if path::has_dotdot(&text) || here.starts_with(b"/proc/") {
                         return None;
                     }
-                    resolve(&path::normalize(&text), mounts)
+                    resolve(&path::normalize(&text), mounts, steps)
                 }
                 Err(_) if here == dir => None,
-                Err(_) => resolve(&here, mounts),
+                Err(_) => resolve(&here, mounts, steps),
             }
         }
         Err(_) => None,
@@ -174,6 +178,10 @@ impl Monitor {
         {
             return !self.is_proc_name(wanted);
         }
+        // An absolute link on the way begins at the process' own root.
+        if self.has_root(proc) {
+            return false;
+        }
         let base = match dirfd {
             Some(fd) => hostview::readlink(format!("/proc/{tid}/fd/{fd}").as_bytes()).ok(),
             None => self.host_cwd(proc, tid),
@@ -197,7 +205,7 @@ impl Monitor {
         if crosses(&here, mounts) || !look.passes_overlays(&here) {
             return false;
         }
-        if !(look.how.follow || wanted.ends_with(b"/")) {
+        if !(look.how.follow || wanted.ends_with(b"/") || wanted.ends_with(b"/.")) {
             return true;
         }
         for _ in 0..8 {

@@ -39,6 +39,17 @@ const PACKAGES: [Package; 20] = [
     package("xorriso", "xorriso"),
 ];
 
+/// What `bench` compares with, and the programs that it times.
+const PEERS: [Package; 7] = [
+    package("fuse2fs", "fuse2fs"),
+    package("fuseiso", "fuseiso"),
+    package("gcc", "gcc"),
+    package("git", "git"),
+    package("libc6-dev", "/usr/include/stdio.h"),
+    package("make", "make"),
+    package("proot", "proot"),
+];
+
 /// Tools of file systems are in sbin, which a plain user's PATH may lack.
 const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin";
 
@@ -54,8 +65,18 @@ fn is_installed(package: &Package) -> bool {
 /// Installs what is missing as root; else says in one line how to, and goes on: a test that misses
 /// a tool fails by itself and names the package.
 pub(crate) fn install_missing() -> Result<()> {
+    install_of(&PACKAGES)
+}
+
+/// As [`install_missing`], with what `bench` needs.
+pub(crate) fn install_peers() -> Result<()> {
+    install_of(&PACKAGES)?;
+    install_of(&PEERS)
+}
+
+fn install_of(packages: &[Package]) -> Result<()> {
     let missing: Vec<&str> =
-        PACKAGES.iter().filter(|package| !is_installed(package)).map(|p| p.name).collect();
+        packages.iter().filter(|package| !is_installed(package)).map(|p| p.name).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -68,6 +68,7 @@ pub struct Engine {
     bypass: RwLock<HashSet<i32>>,
     bypass_count: AtomicUsize,
     pub(crate) watch: notify::Watch,
+    pub(crate) overwritten: crate::in_place::Overwritten,
     ended: AtomicBool,
     /// Stops and notifications since start, for `umview stat`.
     pub(crate) stops: AtomicUsize,
@@ -90,6 +91,7 @@ impl Engine {
             bypass: RwLock::new(HashSet::new()),
             bypass_count: AtomicUsize::new(0),
             watch: notify::Watch::new(),
+            overwritten: crate::in_place::Overwritten::default(),
             ended: AtomicBool::new(false),
             stops: AtomicUsize::new(0),
             notifications: AtomicUsize::new(0),

@@ -109,6 +109,17 @@ impl Process {
         self.require(groups);
     }
 
+    /// Whether some of its calls can only be ptrace-stops of ours: in another tracer's hands they would fail.
+    #[must_use]
+    pub fn needs_own_tracer(&self) -> bool {
+        !(self.installed() - crate::inject::LISTENED - crate::inject::ALONGSIDE).is_empty()
+    }
+
+    /// Groups that the filters trap though nothing requires them yet.
+    pub(crate) fn note_carried(&self, groups: GroupSet) {
+        self.installed.fetch_or(groups.bits(), Ordering::AcqRel);
+    }
+
     /// Whether a debugger of the view has it in place of us.
     #[must_use]
     pub fn is_detached(&self) -> bool {

@@ -62,7 +62,7 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         return control::answer(m, tracee, proc, call);
     }
     let Some(row) = syscalls::row(call.number) else {
-        tracing::warn!(number = call.number, "unknown system call: ENOSYS");
+        m.counts.note_unknown(call.number);
         return Answer::Return(Err(Errno::ENOSYS));
     };
     let ctx = Ctx { m, tracee, proc, call, row };

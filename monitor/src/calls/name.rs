@@ -10,7 +10,7 @@ use crate::view::PRESENT;
 use abi::fs::FileKind;
 use abi::{Errno, Result};
 use engine::{Answer, Arg, Rewrite};
-use syscalls::{Empty, FlagsIn, Follow};
+use syscalls::{Empty, FlagsIn, Follow, Handler};
 
 /// One path argument.
 pub(crate) struct Named {
@@ -20,6 +20,8 @@ pub(crate) struct Named {
     pub(crate) follow: bool,
     /// The path is empty and means this descriptor's own file; `None` in here the working directory.
     pub(crate) own: Option<Option<i32>>,
+    /// The last component is made, removed or renamed itself.
+    last_stays: bool,
     argument: usize,
 }
 
@@ -78,7 +80,16 @@ impl Ctx<'_> {
         } else {
             None
         };
-        Ok(Named { dirfd, text, follow, own, argument: index })
+        let creates = matches!(spec.follow, Follow::OpenLike) && flags as i32 & libc::O_CREAT != 0;
+        let last_stays = match self.row.handler {
+            Handler::Mkdir | Handler::Mknod | Handler::Symlink => true,
+            Handler::Unlink | Handler::Rename => true,
+            Handler::Link => index == 1,
+            // Only without a slash behind it is the last link followed (`open_last_lookups`).
+            _ => creates && text.ends_with(b"/"),
+        };
+        let follow = follow && !last_stays;
+        Ok(Named { dirfd, text, follow, own, last_stays, argument: index })
     }
 
     /// Whether the kernel may have this name as it stands.
@@ -137,6 +148,7 @@ impl Ctx<'_> {
         } else {
             self.base(&mut walk, named.dirfd)?
         };
+        walk.last_stays = named.last_stays;
         let found = walk.walk(start, &named.text, named.follow)?;
         Ok(Led { found, as_given: same && !walk.left_host })
     }
@@ -202,10 +214,15 @@ fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
     if text.first() != Some(&b'/') {
         return Err(Errno::ENOTDIR);
     }
-    // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
+    // viewfs passes the host's directories through: what is in them is its to say.
+    if !walk.mounts.overlays().is_empty()
+        && let Ok(place @ Place::Virtual(_)) = walk.canonical(text)
+    {
+        return Ok(place);
+    }
+    // Otherwise a descriptor or working directory is the host's own file, whatever is mounted over its name since.
     let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
     let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
-    let _ = walk;
     Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))
 }
 

@@ -96,12 +96,19 @@ pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
     let [(_, from), (_, to)] = &pair;
     let source = from.found.place.clone();
     let into = &to.found.parent;
+    let is_hosts = matches!((&source, into), (Some(Place::Host(_)) | None, Place::Host(_)));
+    if source.is_some() && !is_hosts {
+        // The new name is looked at before the mounts are compared (`do_linkat`).
+        if to.found.place.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if to.found.wants_directory {
+            return Err(Errno::ENOENT);
+        }
+    }
     match (&source, into) {
-        (None, _) if from.found.parent.host_path().is_none() => Err(Errno::ENOENT),
+        (None, _) if from.found.parent.host_path().is_none() || !is_hosts => Err(Errno::ENOENT),
         (Some(Place::Virtual(v)), Place::Virtual(dir)) => {
-            if to.found.place.is_some() {
-                return Err(Errno::EEXIST);
-            }
             if v.mount.id != dir.mount.id {
                 return Err(Errno::EXDEV);
             }
@@ -137,7 +144,13 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
         };
     };
     if led.found.name.is_empty() {
-        return Err(if removes_directory { Errno::EBUSY } else { Errno::EISDIR });
+        return Err(refusal_of_dots(&named.text, removes_directory));
+    }
+    if !removes_directory && place.is_directory() {
+        return Err(Errno::EISDIR);
+    }
+    if !removes_directory && led.found.wants_directory {
+        return Err(Errno::ENOTDIR);
     }
     let is_mount_point = ctx.m.is_mount_point(&ctx.proc.view(), place.view_path());
     match (place, &led.found.parent) {
@@ -154,6 +167,17 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
             Ok(Answer::Return(Ok(0)))
         }
         _ => Err(Errno::EPERM),
+    }
+}
+
+/// Why a path that ends in `.`, `..` or is the root can't be removed (`do_rmdir`, `do_unlinkat`).
+fn refusal_of_dots(text: &[u8], removes_directory: bool) -> Errno {
+    let last = text.split(|&b| b == b'/').rfind(|c| !c.is_empty());
+    match last {
+        _ if !removes_directory => Errno::EISDIR,
+        Some(b".") => Errno::EINVAL,
+        Some(b"..") => Errno::ENOTEMPTY,
+        _ => Errno::EBUSY,
     }
 }
 

@@ -87,17 +87,20 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
+    if wanted.has(libc::O_CREAT) && led.found.wants_directory && !led.found.name.is_empty() {
+        return Err(Errno::EISDIR);
+    }
     let Some(place) = led.found.place.clone() else {
         return missing(ctx, &named, &led, wanted);
     };
+    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
+        return Err(Errno::EEXIST);
+    }
     if let Place::Host(_) = &place {
         return host(ctx, &named, &led, &place, wanted);
     }
     if wanted.has(libc::O_TMPFILE) {
         return tmpfile(ctx, &place, wanted);
-    }
-    if wanted.has(libc::O_CREAT | libc::O_EXCL) {
-        return Err(Errno::EEXIST);
     }
     if wanted.has(libc::O_DIRECTORY) && !place.is_directory() {
         return Err(Errno::ENOTDIR);
@@ -145,9 +148,6 @@ fn missing(ctx: &Ctx<'_>, named: &Named, led: &Led, wanted: Wanted) -> Result<An
         Place::Virtual(dir) => {
             if !wanted.has(libc::O_CREAT) {
                 return Err(Errno::ENOENT);
-            }
-            if led.found.wants_directory {
-                return Err(Errno::EISDIR);
             }
             create(ctx, dir, &led.found.name, wanted)
         }
@@ -228,7 +228,9 @@ fn overlaid_file(
 /// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
 fn hand_over_host(fd: OwnedFd, v: &VirtualPlace, wanted: Wanted) -> Answer {
     let answer = Answer::Fd(fd, wanted.has(libc::O_CLOEXEC));
-    if v.mount.flags.vstat {
+    // A file of the store shows the numbers of the file that it stands for.
+    let is_as_on_host = Place::Virtual(v.clone()).is_as_on_host();
+    if v.mount.flags.vstat || !is_as_on_host {
         Answer::Require(syscalls::GroupSet::STAT, Box::new(answer))
     } else {
         answer

@@ -165,6 +165,13 @@ impl View {
         self
     }
 
+    /// Other text in the place of a mark in its options.
+    #[must_use]
+    pub fn replace(mut self, mark: &str, text: &str) -> Self {
+        self.options.iter_mut().for_each(|option| *option = option.replace(mark, text));
+        self
+    }
+
     /// The folder in which it starts, which is its HOME, too.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {

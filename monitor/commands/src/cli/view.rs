@@ -77,7 +77,7 @@ pub struct Umview {
     )]
     pub line: Option<OsString>,
     /// The command and its arguments; by default $SHELL
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 

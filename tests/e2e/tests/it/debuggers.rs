@@ -1,15 +1,21 @@
 //! strace and gdb inside a view.
 
-use e2e::{View, combinations, need};
+use e2e::{Engine, User, View, Work, combinations, need};
+
+/// A process has one tracer: where calls are intercepted by ptrace alone, ptrace is not there for the view.
+fn by_notification() -> impl Iterator<Item = (Engine, User)> {
+    combinations().into_iter().filter(|(engine, _)| *engine == Engine::Notify)
+}
 
 #[test]
 fn strace_shows_the_calls_of_a_program_and_of_its_children() {
     need("strace", "strace");
-    for combination in combinations() {
+    for combination in by_notification() {
         for module in ["viewfs", "unreal"] {
-            let view = View::of(combination).preload(module);
+            let work = Work::new(combination.1);
+            let view = View::of(combination).preload(module).folder(work.path());
             let output = view.run(
-                "strace -f -e trace=openat,execve -o /dev/stderr sh -c 'cat /etc/hostname; true'",
+                "strace -f -e trace=openat,execve -o trace sh -c 'cat /etc/hostname; true' && cat trace >&2",
             );
             assert_eq!(output.code, Some(0), "{combination:?} {module}: {output:?}");
             assert!(
@@ -24,7 +30,7 @@ fn strace_shows_the_calls_of_a_program_and_of_its_children() {
 #[test]
 fn gdb_stops_a_program_where_it_is_told_to() {
     need("gdb", "gdb");
-    for combination in combinations() {
+    for combination in by_notification() {
         let view = View::of(combination).preload("unreal");
         let output = view.run(
             "gdb -q -nx -batch -ex 'set startup-with-shell off' -ex 'catch syscall exit_group' -ex run -ex 'info inferiors' \
@@ -36,5 +42,15 @@ fn gdb_stops_a_program_where_it_is_told_to() {
             "{combination:?}: {output:?}"
         );
         assert!(output.stdout.contains("exited normally"), "{combination:?}: {output:?}");
+    }
+}
+
+#[test]
+fn where_ptrace_intercepts_a_debugger_is_refused() {
+    need("strace", "strace");
+    for combination in combinations().into_iter().filter(|(engine, _)| *engine == Engine::Trace) {
+        let output = View::of(combination).preload("unreal").run("strace true");
+        assert_ne!(output.code, Some(0), "{combination:?}: {output:?}");
+        assert!(output.stderr.contains("Function not implemented"), "{combination:?}: {output:?}");
     }
 }

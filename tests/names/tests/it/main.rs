@@ -1,0 +1,4 @@
+//! The name walk against the kernel's.
+
+mod places;
+mod same;
