@@ -135,6 +135,14 @@ impl Engine {
         }
     }
 
+    /// Makes readers of clocks in the process of `tid` wait until [`set_paces`](Self::set_paces): between the two,
+    /// paces can change without a clock going back.
+    pub fn hold_clocks(&self, tid: Tid) {
+        if let Some(process) = self.process(tid) {
+            process.hold_clocks();
+        }
+    }
+
     /// Gives the process of `tid` clocks of its own, or the host's for `None`. They show from the moment on that its
     /// calls of the group Time are trapped, and at once where they are.
     pub fn set_paces(&self, tid: Tid, paces: Option<Paces>) {

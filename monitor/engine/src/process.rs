@@ -61,6 +61,13 @@ impl Process {
         *self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets no thread of it read a clock until its paces are set.
+    pub(crate) fn hold_clocks(&self) {
+        if let Err(error) = vdso::hold(self.tgid, self.vdso()) {
+            tracing::debug!(tgid = self.tgid, %error, "the clocks of a process run on");
+        }
+    }
+
     /// Changes the paces of its clocks, also in its memory.
     pub(crate) fn set_paces(&self, paces: Option<Paces>) {
         let mut slot = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
