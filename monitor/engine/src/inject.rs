@@ -60,9 +60,7 @@ impl Injection {
                     return Ok(Outcome::Done(ptrace::get_regs(self.tid)?.rax as i64));
                 }
                 entered = true;
-            } else if event == 0 {
-                self.signals.push(signal);
-            } else if event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP {
+            } else if event == 0 || (event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP) {
                 self.signals.push(signal);
             }
         }

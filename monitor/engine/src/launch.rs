@@ -51,9 +51,9 @@ pub fn run(
     };
     drop(to_child_read);
     drop(to_parent_write);
-    ptrace::seize(child, ptrace::OPTIONS_NAMES).or_else(|e| {
+    ptrace::seize(child, ptrace::OPTIONS_NAMES).map_err(|e| {
         let _ = sys::kill(child.0, libc::SIGKILL);
-        Err(explain(e, "ptrace does not seize the first process"))
+        explain(e, "ptrace does not seize the first process")
     })?;
     let has_names = groups.contains(GroupSet::NAMES);
     let engine = Engine::new(launch.back_end)?;
