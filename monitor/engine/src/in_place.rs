@@ -1,7 +1,7 @@
 //! Exec of another path by a thread that a debugger has in our place: its registers are out of reach, so the
 //! path is written over the one that it gave, and put back if the exec fails.
 //!
-//! The path may be longer than the one it is written over, and argv[0] is often the same string: arguments and
+//! The path may be longer than the one it is written over, and `argv[0]` is often the same string: arguments and
 //! environment strings that the path runs into are moved below the stack first, and their pointers follow.
 
 use crate::Tid;
