@@ -104,6 +104,7 @@ pub struct View {
     folder: PathBuf,
     stdin: String,
     is_native: bool,
+    limit: Duration,
 }
 
 impl Default for View {
@@ -129,6 +130,7 @@ impl View {
             folder: "/tmp".into(),
             stdin: String::new(),
             is_native: false,
+            limit: LIMIT,
         }
     }
 
@@ -183,6 +185,13 @@ impl View {
     #[must_use]
     pub fn stdin(mut self, text: &str) -> Self {
         self.stdin = text.to_owned();
+        self
+    }
+
+    /// How long its commands may take, in place of a minute.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -241,6 +250,6 @@ impl View {
             .env("TZ", "UTC")
             .env("TERM", "dumb");
         command.env("SHELL", "/bin/sh");
-        Started::new(command, LIMIT)
+        Started::new(command, self.limit)
     }
 }

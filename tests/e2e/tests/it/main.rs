@@ -14,4 +14,5 @@ mod nested;
 mod ordinary;
 mod services;
 mod slides;
+mod sockets;
 mod terminal;
