@@ -1,5 +1,5 @@
 //! Exec of another path by a thread that a debugger has in our place: its registers are out of reach, so the
-//! path is written over the one that it gave, and put back when the thread is heard of again.
+//! path is written over the one that it gave, and put back if the exec fails.
 //!
 //! The path may be longer than the one it is written over, and `argv[0]` is often the same string: arguments and
 //! environment strings that the path runs into are moved below the stack first, and their pointers follow.
@@ -29,6 +29,8 @@ pub(crate) struct Overwritten {
 /// that a vfork child shares it with), whatever the caller runs next.
 struct Former {
     memory: File,
+    /// Of the program that called: another one means that the exec succeeded.
+    auxv: Vec<u8>,
     /// Addresses and bytes, in the order in which they were overwritten.
     pieces: Vec<(u64, Vec<u8>)>,
     _keep: Vec<OwnedFd>,
@@ -43,6 +45,10 @@ impl Overwritten {
         let former = self.by_thread.lock().unwrap_or_else(PoisonError::into_inner).remove(&tid);
         if let Some(former) = former {
             self.count.fetch_sub(1, Ordering::AcqRel);
+            if auxiliary_vector(tid) != former.auxv {
+                // Another program runs: the memory is gone, or a parent's that goes its own way again.
+                return;
+            }
             // An address space that is gone takes nothing, and needs nothing.
             for (address, bytes) in former.pieces.iter().rev() {
                 let _ = former.memory.write_all_at(bytes, *address);
@@ -85,13 +91,16 @@ pub(crate) fn overwrite(
         File::open(std::ffi::OsStr::from_bytes(path.strip_suffix(b"\0").unwrap_or(path)))?;
     let path = format!("/dev/fd/{}\0", lend(&program)?).into_bytes();
     let fits = tracee.read_path(call.args[0])?.len() + 1 >= path.len();
-    if !fits && shares_memory(tracee.tid()) {
+    let is_shared = shares_memory(tracee.tid());
+    if !fits && is_shared {
         return Err(Errno::EPERM);
     }
-    let mut former = Former { memory, pieces: Vec::new(), _keep: rewrite.keep };
+    let auxv = auxiliary_vector(tracee.tid());
+    let mut former = Former { memory, auxv, pieces: Vec::new(), _keep: rewrite.keep };
     let range = call.args[0]..call.args[0] + path.len() as u64;
     let mut scratch = stack_pointer(tracee.tid()).ok_or(Errno::EPERM)? - 512;
-    for array in [call.args[1], call.args[2]] {
+    // A vfork parent runs on with what is changed here: its pointers stay, and argv[0] may be the short name.
+    for array in [call.args[1], call.args[2]].into_iter().filter(|_| !is_shared) {
         move_strings(tracee, &mut former, array, &range, &mut scratch)?;
     }
     former.replace(tracee, call.args[0], &path)?;
@@ -149,6 +158,10 @@ fn move_strings(
         former.replace(tracee, slot, &scratch.to_ne_bytes())?;
     }
     Ok(())
+}
+
+fn auxiliary_vector(tid: Tid) -> Vec<u8> {
+    std::fs::read(format!("/proc/{}/auxv", tid.0)).unwrap_or_default()
 }
 
 /// Whether the parent waits in vfork(2) or its like for this child, in the same address space.
