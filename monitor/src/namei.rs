@@ -261,6 +261,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether an overlay decides about a canonical path of the host.
+    pub(crate) fn is_overlaid(&self, host: &[u8]) -> bool {
+        self.mounts.overlays().iter().any(|m| {
+            self.view.sees(m.view, m.born, self.epoch)
+                && path::below(host, &m.target).is_some()
+                && !m.flags.except.iter().any(|e| path::below(host, e).is_some())
+        })
+    }
+
     /// The place of a canonical path: no links are followed, as none are on it.
     pub(crate) fn canonical(&mut self, wanted: &[u8]) -> Result<Place> {
         if !self.mounts.has_root_mount()

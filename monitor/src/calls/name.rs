@@ -209,18 +209,16 @@ pub(crate) fn host_words(found: &Found) -> Option<Vec<u8>> {
     }
 }
 
-/// A directory of the host by the text of its /proc link.
+/// A directory by the text of its /proc link. Under an overlay names are what counts: the host's directory
+/// stands for the view's, so that what is made in it by a relative name is the overlay's to decide.
 fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
     if text.first() != Some(&b'/') {
         return Err(Errno::ENOTDIR);
     }
-    // viewfs passes the host's directories through: what is in them is its to say.
-    if !walk.mounts.overlays().is_empty()
-        && let Ok(place @ Place::Virtual(_)) = walk.canonical(text)
-    {
-        return Ok(place);
+    if walk.is_overlaid(text) {
+        return walk.canonical(text);
     }
-    // Otherwise a descriptor or working directory is the host's own file, whatever is mounted over its name since.
+    // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
     let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
     let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
     Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))

@@ -167,6 +167,13 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
     let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     let is_magic = matches!(place, Place::Host(h) if h.is_magic);
+    if is_magic
+        && wanted.changes()
+        && let Some(v) = place.host_path().and_then(|link| ctx.overlaid_magic(link))
+        && v.attr.kind == FileKind::Regular
+    {
+        return overlaid_file(ctx, named, led, &v, wanted);
+    }
     if !plain || !is_plain_kind || is_magic || !ctx.m.acts_for(ctx.tid()) {
         if place.is_directory() && !place.is_native() {
             return foreign_directory(ctx, place, wanted);

@@ -3,13 +3,19 @@
 use super::Ctx;
 use super::claimed;
 use super::name::host_words;
+use super::open::{caller_in, tree};
+use crate::hostview;
+use crate::namei::{Found, Place};
+use crate::path;
 use crate::quick::How;
 use crate::sockets::SocketNames;
+use abi::dev::DevNum;
+use abi::fs::{FileKind, Name};
 use abi::{Errno, Result};
 use engine::{AfterCall, Answer, Arg, Rewrite, Tracee};
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, UnixAddr};
 use nix::sys::socket::{getpeername, getsockname};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use syscalls::GroupSet;
 
@@ -57,6 +63,17 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
     let mut walk = ctx.walker();
     let (start, same) = ctx.base(&mut walk, None)?;
     let found = walk.walk(start, path, !binds)?;
+    if binds
+        && found.place.is_none()
+        && let Some(words) = made_by_overlay(ctx, &found)?
+    {
+        // Where the kernel makes the same of the name, the socket keeps it as it was given.
+        let is_same = (same || path.first() == Some(&b'/')) && !walk.left_host;
+        if is_same && words == found.view_path() {
+            return as_it_stands();
+        }
+        return in_other_words(ctx, path, words);
+    }
     let is_absolute = path.first() == Some(&b'/');
     let same = (same || is_absolute && walk.root.is_none()) && !walk.left_host;
     let by_kernel = found.place.as_ref().unwrap_or(&found.parent).backing_path().is_some();
@@ -74,9 +91,7 @@ pub(super) fn address(ctx: &Ctx<'_>) -> Result<Answer> {
 
 /// The call with the host's path; the view's is kept, and the process is watched for questions about it.
 fn in_other_words(ctx: &Ctx<'_>, seen: &[u8], told: Vec<u8>) -> Result<Answer> {
-    if told.len() >= PATH_BYTES {
-        return Err(Errno::ENAMETOOLONG);
-    }
+    let (told, keep) = shortened(told)?;
     let bytes = address_of(&told);
     let length = bytes.len() as u64;
     let (binds, view) = (ctx.row.name == "bind", ctx.proc.view().id);
@@ -95,6 +110,7 @@ fn in_other_words(ctx: &Ctx<'_>, seen: &[u8], told: Vec<u8>) -> Result<Answer> {
         number: ctx.call.number,
         args: vec![Arg::Value(ctx.arg(0)), Arg::Bytes(bytes), Arg::Value(length)],
         after,
+        keep,
         ..Rewrite::default()
     }));
     Ok(if asks_later { Answer::Require(GroupSet::SOCKET, Box::new(answer)) } else { answer })
@@ -207,4 +223,39 @@ fn translate(
         Some(seen) => put(tracee, at, capacity, &seen),
         None => Ok(()),
     }
+}
+
+/// Under viewfs a new socket belongs where the overlay has new files, and the overlay has to know of it: it makes
+/// the node, whose place the kernel's socket then takes. The host's path of it; `None` for other directories.
+fn made_by_overlay(ctx: &Ctx<'_>, found: &Found) -> Result<Option<Vec<u8>>> {
+    let Place::Virtual(dir) = &found.parent else { return Ok(None) };
+    if dir.mount.overlay().is_none() {
+        return Ok(None);
+    }
+    ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+    let fs = tree(&dir.mount)?;
+    let perm = (0o777 & !ctx.umask()) as u16;
+    let caller = caller_in(ctx, &dir.attr);
+    let name = Name::new(&found.name)?;
+    let made = fs.mknod(caller, dir.attr.ino, name, FileKind::Socket, perm, DevNum::default())?;
+    let words = fs.host_path(made.ino).ok_or(Errno::EIO)?;
+    nix::unistd::unlink(path::os(&words)).map_err(hostview::errno)?;
+    Ok(Some(words))
+}
+
+/// A path of the host that fits an address: one that is too long goes by a descriptor of its directory.
+fn shortened(words: Vec<u8>) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
+    if words.len() < PATH_BYTES {
+        return Ok((words, Vec::new()));
+    }
+    let (dir, name) = path::split(&words).ok_or(Errno::ENAMETOOLONG)?;
+    let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
+    let mode = nix::sys::stat::Mode::empty();
+    let dir = nix::fcntl::open(path::os(dir), flags, mode).map_err(hostview::errno)?;
+    let short = format!("/proc/{}/fd/{}", std::process::id(), dir.as_raw_fd());
+    let short = path::join(short.as_bytes(), name);
+    if short.len() >= PATH_BYTES {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    Ok((short, vec![dir]))
 }

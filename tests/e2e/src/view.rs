@@ -103,8 +103,8 @@ pub struct View {
     options: Vec<String>,
     folder: PathBuf,
     stdin: String,
-    is_native: bool,
     limit: Duration,
+    is_native: bool,
 }
 
 impl Default for View {
@@ -129,8 +129,8 @@ impl View {
             options: Vec::new(),
             folder: "/tmp".into(),
             stdin: String::new(),
-            is_native: false,
             limit: LIMIT,
+            is_native: false,
         }
     }
 

@@ -12,6 +12,8 @@ mod mounts;
 mod names;
 mod nested;
 mod ordinary;
+mod overlays;
+mod packages;
 mod services;
 mod slides;
 mod sockets;
