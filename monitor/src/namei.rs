@@ -341,22 +341,13 @@ impl<'a> Walk<'a> {
             match self.follow(&child)? {
                 Step::To(target) => place = target,
                 Step::Through(text) => {
-                    self.links += 1;
-                    if self.links > LINKS_MAX {
-                        return Err(Errno::ELOOP);
-                    }
-                    if text.is_empty() {
-                        return Err(Errno::ENOENT);
-                    }
+                    place = self.start_of_link(&text, &parent)?;
                     if is_last && text.ends_with(b"/") {
                         wants_directory = true;
                     }
                     for c in split_components(&text).into_iter().rev() {
                         queue.push_front(c);
                     }
-                    // The kernel's root is another than the process' own.
-                    self.left_host |= text[0] == b'/' && self.root.is_some();
-                    place = if text[0] == b'/' { self.root_place()? } else { parent.clone() };
                     if queue.is_empty() {
                         last.clear();
                         parent = place.clone();
@@ -368,6 +359,24 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
+    }
+
+    /// Where the walk of a link's text starts, the link being in `parent`.
+    ///
+    /// # Errors
+    /// In check order: `ELOOP` after 40 links; `ENOENT` for an empty text.
+    fn start_of_link(&mut self, text: &[u8], parent: &Place) -> Result<Place> {
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err(Errno::ELOOP);
+        }
+        let first = *text.first().ok_or(Errno::ENOENT)?;
+        if first != b'/' {
+            return Ok(parent.clone());
+        }
+        // The kernel's root is another than the process' own.
+        self.left_host |= self.root.is_some();
+        self.root_place()
     }
 
     /// The parent of a directory, the root being its own.

@@ -5,6 +5,8 @@
 //! start ("filled"): reading them is native. Large files and devices are served call by call, until somebody
 //! maps them. Writing always passes the monitor, which writes to the driver first.
 
+mod fill;
+
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Mount};
 use crate::namei::{DevicePlace, Place, VirtualPlace};
@@ -15,6 +17,7 @@ use abi::dev::DevNum;
 use abi::fs::{Attr, Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, Timestamp};
 use abi::{Errno, Result};
 use engine::{Tid, Tracee};
+use fill::{Budget, Charge};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -64,6 +67,10 @@ pub(crate) struct State {
     writer: Option<Handle>,
     /// The placeholder holds all bytes.
     pub(crate) is_filled: bool,
+    /// Where it does not, the bytes at the front that it holds.
+    filled_bytes: u64,
+    charge: Charge,
+    scratch: Vec<u8>,
     /// Somebody may have written to the placeholder through a map.
     pub(crate) is_mapped_shared: bool,
 }
@@ -74,6 +81,7 @@ pub(crate) struct VFiles {
     by_identity: RwLock<HashMap<Identity, Arc<VFile>>>,
     by_inode: Mutex<HashMap<(u64, u64), Arc<VFile>>>,
     next_sweep: AtomicUsize,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) mapped: AtomicUsize,
 }
 
@@ -183,7 +191,11 @@ impl VFile {
                 let end = offset + n as u64;
                 if state.is_filled {
                     self.backing.write_all_at(&buf[..n], offset)?;
-                } else if end > self.backing.metadata()?.len() {
+                    return Ok(n);
+                }
+                // What was copied behind this place is no longer what the driver has.
+                state.filled_bytes = state.filled_bytes.min(offset);
+                if end > self.backing.metadata()?.len() {
                     self.backing.set_len(end)?;
                 }
                 Ok(n)
@@ -268,12 +280,14 @@ impl VFile {
         self.backing.set_len(0)?;
         self.backing.set_len(self.size()?)?;
         state.is_filled = false;
+        state.filled_bytes = 0;
         if was_filled { self.fill(&mut state) } else { Ok(()) }
     }
 
     /// After the driver changed the length: the placeholder follows.
     pub(crate) fn resized(&self, size: u64) -> Result<()> {
-        let _state = self.state();
+        let mut state = self.state();
+        state.filled_bytes = state.filled_bytes.min(size);
         self.backing.set_len(size).map_err(Errno::from)
     }
 
@@ -610,7 +624,7 @@ impl VFiles {
     pub(crate) fn sweep(&self, monitor: &Monitor) {
         let count = self.by_identity.read().unwrap_or_else(PoisonError::into_inner).len();
         let limit = self.next_sweep.load(Ordering::Relaxed).max(FILES_BEFORE_SWEEP);
-        if count < limit {
+        if count < limit && !self.budget.was_short() {
             return;
         }
         self.sweep_if(monitor, |f| f.born.elapsed() > Duration::from_secs(1));

@@ -103,6 +103,11 @@ pub(super) fn read(ctx: &Ctx<'_>) -> Result<Answer> {
         Some(offset) => offset,
         None => position(&own)?,
     };
+    let total = spans.iter().fold(0, |sum: u64, span| sum.saturating_add(span.len));
+    let budget = &ctx.m.vfiles.budget;
+    if file.fill_through(&mut state, start, start.saturating_add(total), budget) {
+        return Ok(Answer::Native);
+    }
     let (done, error) = read_spans(ctx.tracee, &file, &mut state, &spans, start);
     if given.is_none() && done > 0 {
         set_position(&own, start + done)?;

@@ -114,6 +114,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         H::Munmap | H::Msync => maps::write_back(ctx),
         H::Ioctl => data::ioctl(ctx),
         H::Bind | H::Connect => socket::address(ctx),
+        H::SocketName => socket::name(ctx),
+        H::Accept => socket::accept(ctx),
         H::GetId | H::SetId | H::Groups | H::Capabilities | H::Prctl => ids::ids(ctx),
         H::Virtual | H::Refused => Ok(Answer::Return(Err(Errno::ENOSYS))),
         // These are the kernel's until a module claims them (docs/syscalls.md: planned or native).
@@ -126,11 +128,10 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::PidfdGetfd
         | H::Socket
         | H::SocketState
-        | H::Accept
-        | H::SocketName
         | H::SocketOption
         | H::Send => Ok(Answer::Native),
-        H::Recv | H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
+        H::Recv => socket::receive(ctx),
+        H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
             Ok(claimed::answer(ctx))
         }
     }

@@ -230,9 +230,9 @@ impl Monitor {
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
         if let Some(clocks) = clocks {
             let monitor = Arc::downgrade(&self.arc());
-            clocks.watch(Box::new(move || {
+            clocks.watch(Box::new(move |change| {
                 if let Some(monitor) = monitor.upgrade() {
-                    monitor.refresh_clocks();
+                    monitor.clocks_change(change);
                 }
             }));
             self.refresh_clocks();

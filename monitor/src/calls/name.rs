@@ -228,11 +228,11 @@ fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
 pub(crate) fn natively_or(ctx: &Ctx<'_>, refusal: Errno) -> Result<Answer> {
     for &fd in ctx.row.fds {
         let fd = ctx.int(usize::from(fd));
-        if fd >= 0 && ctx.m.may_hold_virtual(ctx.tid()) {
-            match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
-                Ok(Some(_)) => return Err(refusal),
-                Ok(None) | Err(_) => {}
-            }
+        if fd >= 0
+            && ctx.m.may_hold_virtual(ctx.tid())
+            && let Ok(Some(_)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)
+        {
+            return Err(refusal);
         }
     }
     let mut leads = Vec::new();

@@ -188,7 +188,7 @@ impl View {
         self
     }
 
-    /// How long it may take, where the usual is too short.
+    /// How long its commands may take, in place of a minute.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

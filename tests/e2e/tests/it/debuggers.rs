@@ -54,3 +54,38 @@ fn where_ptrace_intercepts_a_debugger_is_refused() {
         assert!(output.stderr.contains("Function not implemented"), "{combination:?}: {output:?}");
     }
 }
+
+#[test]
+fn a_debugger_runs_programs_that_only_the_view_has() {
+    need("strace", "strace");
+    need("gdb", "gdb");
+    for combination in by_notification() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).folder(work.path());
+        // The program lies in the store of an overlay; the shell holds virtual descriptors when it starts strace.
+        let output = view.run(
+            "mkdir store && umview -q --mount viewfs:$PWD/store:/:cow,except=/tmp sh -c 'cp /bin/echo /usr/bin/echoed; ls /usr/bin >list; \
+             strace -f -o trace sh -c \"/usr/bin/echoed one; /usr/bin/echoed two\"; grep -c exited trace; \
+             gdb -q -nx -batch -ex \"set startup-with-shell off\" -ex run --args /usr/bin/echoed three 2>&1'",
+        );
+        assert!(output.stdout.contains("one\ntwo\n"), "{combination:?}: {output:?}");
+        assert!(output.stdout.contains("three\n"), "{combination:?}: {output:?}");
+        assert!(output.stdout.contains("exited normally"), "{combination:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_process_tree_that_was_served_data_is_not_handed_to_a_debugger() {
+    need("strace", "strace");
+    for combination in by_notification() {
+        let work = Work::new(combination.1);
+        let output = View::of(combination).preload("umfuse").folder(work.path()).run(
+            "mkdir mnt; mount -t umfusemem none mnt; echo x >mnt/f; strace true; echo $?; cat mnt/f",
+        );
+        assert!(output.stdout.contains("1\nx\n"), "{combination:?}: {output:?}");
+        assert!(
+            output.stderr.contains("start the debugger from a new"),
+            "{combination:?}: {output:?}"
+        );
+    }
+}

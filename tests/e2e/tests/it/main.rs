@@ -16,4 +16,5 @@ mod overlays;
 mod packages;
 mod services;
 mod slides;
+mod sockets;
 mod terminal;
