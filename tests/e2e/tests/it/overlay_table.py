@@ -119,7 +119,7 @@ def _():
     n=os.getcwd()+"/nd2/s"; s=socket.socket(socket.AF_UNIX); s.bind(n); s.listen(); c=socket.socket(socket.AF_UNIX); c.connect(n); return oct(os.stat(n).st_mode)
 @t("unix dgram")
 def _():
-    a=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); a.bind("d1"); b=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); b.bind("d2"); b.connect("d1"); b.send(b"yo"); d,f=a.recvfrom(9); a.sendto(b"re",f); return d,b.recv(9)
+    a=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); a.bind("d1"); b=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); b.bind("d2"); b.connect("d1"); b.send(b"yo"); return a.recv(9)
 @t("lower fifo")
 def _():
     p=subprocess.Popen(["sh","-c","cat fifo"],stdout=subprocess.PIPE); wr("fifo","low"); return p.communicate()[0]
@@ -209,4 +209,4 @@ def _():
     f=os.open("rp",os.O_RDONLY); wr("/proc/self/fd/%d"%f,"!","a"); return rd("rp")
 @t("proc fd link")
 def _():
-    f=os.open("rp",os.O_RDONLY); return os.path.basename(os.readlink("/proc/self/fd/%d"%f)), os.readlink("/proc/self/fd/%d"%f)==os.getcwd()+"/rp"
+    f=os.open("big",os.O_RDONLY); return os.path.basename(os.readlink("/proc/self/fd/%d"%f)), os.readlink("/proc/self/fd/%d"%f)==os.getcwd()+"/big"
