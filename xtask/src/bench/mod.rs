@@ -15,8 +15,13 @@ use crate::{packages, root};
 use anyhow::{Result, bail};
 use inputs::Inputs;
 use plan::Group;
-use report::{Cell, Table};
+use report::Table;
+use std::time::{Duration, Instant};
 use way::{Place, Row};
+
+/// No round begins after a row has taken this long, if it had this many.
+const ROW_TIME: Duration = Duration::from_secs(60);
+const ROUNDS_MIN: usize = 2;
 
 const PAGE: &str = "docs/benchmarks.md";
 
@@ -73,10 +78,10 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     for (make, usual) in makers.into_iter().zip(usual) {
         let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { usual });
         let Some(group) = wanted(&options, make, &place, &inputs, rounds)? else { continue };
-        tables.push(measure(&options, &group));
+        tables.push(measure(&group));
+        println!("{}", report::page(&machine, &tables[tables.len() - 1..]));
     }
     let page = report::page(&machine, &tables);
-    println!("{page}");
     if !options.quick && options.filter.is_none() {
         let old = std::fs::read_to_string(root().join(PAGE)).unwrap_or_default();
         std::fs::write(root().join(PAGE), report::with_notes(&page, &old))?;
@@ -104,7 +109,7 @@ fn wanted(
 }
 
 /// One group, round by round.
-fn measure(options: &Options, group: &Group) -> Table {
+fn measure(group: &Group) -> Table {
     let mut table = Table::new(group);
     for way in &group.ways {
         if let Some(why) = &way.missing {
@@ -112,26 +117,32 @@ fn measure(options: &Options, group: &Group) -> Table {
         }
     }
     for row in &group.rows {
-        let mut failed = vec![false; group.ways.len()];
-        for round in 0..group.rounds {
-            for (column, way) in group.ways.iter().enumerate() {
-                if way.missing.is_some() || failed[column] {
-                    continue;
-                }
-                match way.sample(row) {
-                    Ok(times) => table.add(row, column, &times),
-                    Err(error) => {
-                        eprintln!("NOT MEASURED: {}: {error:#}", row.measures[0].1);
-                        failed[column] = true;
-                        table.fail(row, column, Cell::Failed);
-                    }
-                }
-            }
-            eprintln!("{}: round {} of {}", row.measures[0].1, round + 1, group.rounds);
-        }
-        if options.quick {
-            table.print(row);
-        }
+        measure_row(group, row, &mut table);
+        eprint!("{}", table.lines_of(row));
     }
     table
+}
+
+/// A row in all its ways, round after round, as long as there is time.
+fn measure_row(group: &Group, row: &Row, table: &mut Table) {
+    let begin = Instant::now();
+    let mut failed = vec![false; group.ways.len()];
+    for round in 0..group.rounds {
+        if round >= ROUNDS_MIN && begin.elapsed() > ROW_TIME {
+            return;
+        }
+        for (column, way) in group.ways.iter().enumerate() {
+            if way.missing.is_some() || failed[column] {
+                continue;
+            }
+            match way.sample(row) {
+                Ok(times) => table.add(row, column, &times),
+                Err(error) => {
+                    eprintln!("NOT MEASURED: {}: {error:#}", row.measures[0].1);
+                    failed[column] = true;
+                    table.fail(row, column);
+                }
+            }
+        }
+    }
 }

@@ -66,20 +66,20 @@ impl Table {
         }
     }
 
-    pub(crate) fn fail(&mut self, row: &Row, column: usize, how: Cell) {
-        self.cells(row, column).for_each(|(_, cell)| *cell = how.clone());
+    pub(crate) fn fail(&mut self, row: &Row, column: usize) {
+        self.cells(row, column).for_each(|(_, cell)| *cell = Cell::Failed);
     }
 
-    /// A row as soon as it is known.
-    pub(crate) fn print(&self, row: &Row) {
-        for (_, text, cells) in
-            self.lines.iter().filter(|(l, ..)| row.measures.iter().any(|(m, _)| m == l))
-        {
+    /// What is known of a row, a line for each way.
+    pub(crate) fn lines_of(&self, row: &Row) -> String {
+        let is_wanted = |label: &str| row.measures.iter().any(|(measure, _)| *measure == label);
+        let mut out = String::new();
+        for (_, text, cells) in self.lines.iter().filter(|(label, ..)| is_wanted(label)) {
             for (way, cell) in self.ways.iter().zip(cells) {
-                let time = cell.best().map_or_else(|| "none".to_owned(), time);
-                eprintln!("  {text}: {way}: {time}");
+                let _ = writeln!(out, "  {text}: {way}: {}", figure(cell, None));
             }
         }
+        out
     }
 
     fn best(&self, label: &str, way: &str) -> Option<f64> {
