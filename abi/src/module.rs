@@ -179,13 +179,22 @@ impl Paces {
     }
 }
 
+/// The two moments of a change of pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaceChange {
+    /// It is about to be made: who computes by the old paces must have done before it goes on.
+    Begins,
+    /// It is made.
+    Over,
+}
+
 /// Clocks whose pace can be asked for, and that tell when it changes.
 pub trait VirtualClocks: Send + Sync {
     /// The paces at this moment.
     fn paces(&self) -> Paces;
 
-    /// `told` is called after each change, on the thread that made it.
-    fn watch(&self, told: Box<dyn Fn() + Send + Sync>);
+    /// `told` is called before and after each change, on the thread that makes it.
+    fn watch(&self, told: Box<dyn Fn(PaceChange) + Send + Sync>);
 }
 
 /// Who runs a program.

@@ -106,7 +106,20 @@ impl Error {
     /// Whether the operation may have been half done, so that nothing more must be written.
     fn is_ordinary(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::NameTooLong { .. } | Self::ReadOnly)
-            || matches!(self, Self::Host { errno, .. } if *errno == Errno::ENOENT)
+            || matches!(
+                self,
+                Self::Host {
+                    // What open(2) says to a program that asks for what is not so.
+                    errno: Errno::ENOENT
+                        | Errno::ENOTDIR
+                        | Errno::EISDIR
+                        | Errno::ELOOP
+                        | Errno::ENXIO
+                        | Errno::ETXTBSY
+                        | Errno::EEXIST,
+                    ..
+                }
+            )
     }
 
     /// An answer that POSIX prescribes.

@@ -15,6 +15,8 @@ pub(crate) struct Credentials {
     pub(crate) permitted: u64,
     pub(crate) effective: u64,
     pub(crate) inheritable: u64,
+    /// Permitted capabilities outlive the last uid 0 (`PR_SET_KEEPCAPS`), until the next exec.
+    pub(crate) keeps_capabilities: bool,
 }
 
 /// `CAP_SETUID`
@@ -62,6 +64,7 @@ impl Credentials {
             permitted: hex("CapPrm:"),
             effective: hex("CapEff:"),
             inheritable: hex("CapInh:"),
+            keeps_capabilities: false,
         })
     }
 
@@ -81,6 +84,7 @@ impl Credentials {
             permitted: caps,
             effective: caps,
             inheritable: 0,
+            keeps_capabilities: false,
         }
     }
 
@@ -105,8 +109,10 @@ impl Credentials {
         let had_root = [old.ruid, old.euid, old.suid].contains(&0);
         let has_root = [self.ruid, self.euid, self.suid].contains(&0);
         if had_root && !has_root {
-            self.permitted = 0;
             self.effective = 0;
+            if !self.keeps_capabilities {
+                self.permitted = 0;
+            }
         }
         if old.euid == 0 && self.euid != 0 {
             self.effective = 0;
@@ -125,6 +131,7 @@ impl Credentials {
     /// The credentials after exec of a file with these ids and set-id bits.
     pub(crate) fn after_exec(&self, set_uid: Option<u32>, set_gid: Option<u32>) -> Self {
         let mut new = self.clone();
+        new.keeps_capabilities = false;
         if let Some(uid) = set_uid {
             new.euid = uid;
         }
@@ -143,5 +150,27 @@ impl Credentials {
             new.effective = 0;
         }
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAPS_ALL, Credentials};
+
+    #[test]
+    fn capabilities_outlive_uid_0_only_where_they_are_kept() {
+        let root = Credentials::of_user(0, 0, Vec::new());
+        let to_user = |from: &Credentials| {
+            let mut new = from.clone();
+            (new.ruid, new.euid, new.suid, new.fsuid) = (6, 6, 6, 6);
+            new.after_uid_change(from);
+            new
+        };
+        assert_eq!(to_user(&root).permitted, 0);
+        let keeper = Credentials { keeps_capabilities: true, ..root };
+        let user = to_user(&keeper);
+        assert_eq!((user.permitted, user.effective), (CAPS_ALL, 0));
+        let after = user.after_exec(None, None);
+        assert_eq!((after.permitted, after.keeps_capabilities), (0, false));
     }
 }

@@ -9,6 +9,7 @@
 //! - `view` and `mounts` are the registry: views, services, mounts, each with its epoch.
 //! - `tasks` knows of each process its view, working directory, root and virtual ids.
 //! - `vfiles` are the open virtual files and the real descriptors that stand for them.
+//! - `sockets` are the names of sockets that the kernel has in other words.
 //! - `control` is the virtual system call by which the commands speak to the monitor.
 //!
 //! Lock order: views, mounts, tasks, a task's parts, `VFiles`, a `VFile`. No lock is held over a driver's call,
@@ -33,6 +34,7 @@ mod path;
 mod placeholder;
 mod procfs;
 mod quick;
+mod sockets;
 mod statbuf;
 mod stats;
 mod tasks;

@@ -7,6 +7,7 @@ use crate::hostview;
 use crate::mounts::{Mount, MountTable};
 use crate::namei::{Place, VirtualPlace, Walk};
 use crate::quick::{Cache, Quick};
+use crate::sockets::SocketNames;
 use crate::statbuf::Info;
 use crate::stats::Counts;
 use crate::tasks::{Proc, Tasks};
@@ -39,6 +40,7 @@ pub struct Monitor {
     pub(crate) mounts: MountTable,
     pub(crate) tasks: Tasks,
     pub(crate) vfiles: VFiles,
+    pub(crate) sockets: SocketNames,
     pub(crate) quick: Quick,
     pub(crate) counts: Counts,
     pub(crate) next_id: AtomicU64,
@@ -66,6 +68,7 @@ impl Monitor {
             mounts: MountTable::default(),
             tasks: Tasks::default(),
             vfiles: VFiles::default(),
+            sockets: SocketNames::default(),
             quick: Arc::new(Cache::default()),
             counts: Counts::new(),
             next_id: AtomicU64::new(1),

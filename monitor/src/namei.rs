@@ -250,12 +250,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where an absolute link begins. The kernel's root is another than a process' own.
-    fn own_root(&mut self) -> Result<Place> {
-        self.left_host |= self.root.is_some();
-        self.root_place()
-    }
-
     fn real_root(&mut self) -> Result<Place> {
         match self.mounts.at(&self.view, self.epoch, b"/") {
             Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
@@ -265,6 +259,15 @@ impl<'a> Walk<'a> {
                 is_magic: false,
             })),
         }
+    }
+
+    /// Whether an overlay decides about a canonical path of the host.
+    pub(crate) fn is_overlaid(&self, host: &[u8]) -> bool {
+        self.mounts.overlays().iter().any(|m| {
+            self.view.sees(m.view, m.born, self.epoch)
+                && path::below(host, &m.target).is_some()
+                && !m.flags.except.iter().any(|e| path::below(host, e).is_some())
+        })
     }
 
     /// The place of a canonical path: no links are followed, as none are on it.
@@ -298,7 +301,7 @@ impl<'a> Walk<'a> {
         }
         let mut place = if wanted[0] == b'/' { self.root_place()? } else { start };
         let mut wants_directory = wanted.ends_with(b"/");
-        let mut queue = split_components(wanted);
+        let mut queue: VecDeque<Vec<u8>> = split_components(wanted);
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -306,14 +309,15 @@ impl<'a> Walk<'a> {
                 return Err(Errno::ENOTDIR);
             }
             let is_last = queue.is_empty();
-            let leads_on = !is_last || follow || wants_directory && !self.last_stays;
             if component == b"." || component == b".." {
                 if component == b".." {
                     place = self.parent(&place)?;
                 }
                 parent = place.clone();
                 last.clear();
-                wants_directory |= is_last;
+                if is_last {
+                    wants_directory = true;
+                }
                 continue;
             }
             parent = place;
@@ -328,27 +332,22 @@ impl<'a> Walk<'a> {
                 }
                 return Err(Errno::ENOENT);
             };
-            if child.kind() != FileKind::Symlink || !leads_on {
+            let leads_on = !is_last || follow || wants_directory && !self.last_stays;
+            let follows = child.kind() == FileKind::Symlink && leads_on;
+            if !follows {
                 place = child;
                 continue;
             }
             match self.follow(&child)? {
                 Step::To(target) => place = target,
                 Step::Through(text) => {
-                    self.links += 1;
-                    if self.links > LINKS_MAX {
-                        return Err(Errno::ELOOP);
-                    }
-                    if text.is_empty() {
-                        return Err(Errno::ENOENT);
-                    }
+                    place = self.start_of_link(&text, &parent)?;
                     if is_last && text.ends_with(b"/") {
                         wants_directory = true;
                     }
                     for c in split_components(&text).into_iter().rev() {
                         queue.push_front(c);
                     }
-                    place = if text[0] == b'/' { self.own_root()? } else { parent.clone() };
                     if queue.is_empty() {
                         last.clear();
                         parent = place.clone();
@@ -360,6 +359,24 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
+    }
+
+    /// Where the walk of a link's text starts, the link being in `parent`.
+    ///
+    /// # Errors
+    /// In check order: `ELOOP` after 40 links; `ENOENT` for an empty text.
+    fn start_of_link(&mut self, text: &[u8], parent: &Place) -> Result<Place> {
+        self.links += 1;
+        if self.links > LINKS_MAX {
+            return Err(Errno::ELOOP);
+        }
+        let first = *text.first().ok_or(Errno::ENOENT)?;
+        if first != b'/' {
+            return Ok(parent.clone());
+        }
+        // The kernel's root is another than the process' own.
+        self.left_host |= self.root.is_some();
+        self.root_place()
     }
 
     /// The parent of a directory, the root being its own.

@@ -94,6 +94,21 @@ impl OverlayFs {
         self.overlay.stat_fd(own).ok()
     }
 
+    /// Links an open file without a name that is the store's; false if it is not.
+    pub(crate) fn link_nameless(
+        &self,
+        own: &OwnedFd,
+        link: &[u8],
+        parent: Ino,
+        name: Name<'_>,
+    ) -> Result<bool> {
+        if crate::path::below(link, &self.store_path).is_none() {
+            return Ok(false);
+        }
+        self.overlay.link_tmpfile(own, &self.child(parent, name)?)?;
+        Ok(true)
+    }
+
     /// The path below the mount of a host's file, by its name in the store or in the tree below.
     pub(crate) fn path_of_host(&self, link: &[u8]) -> Option<Vec<u8>> {
         crate::path::below(link, &self.store_path)

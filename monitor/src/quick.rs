@@ -24,10 +24,13 @@ const DIRECTORIES_MAX: usize = 8_192;
 /// The most directories and links on the way of one name; longer ways are for the name walk.
 const STEPS_MAX: u32 = 64;
 
+/// By the text of a directory: its canonical path, and since when it is believed.
+type Directories = HashMap<Vec<u8>, (Vec<u8>, Instant)>;
+
 /// The directories that are known.
 #[derive(Default)]
 pub(crate) struct Cache {
-    directories: RwLock<HashMap<Vec<u8>, (Vec<u8>, Instant)>>,
+    directories: RwLock<Directories>,
     generation: Mutex<u64>,
 }
 

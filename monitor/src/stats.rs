@@ -1,7 +1,9 @@
 //! Counts of calls by answer, and the trace of who answered each.
 
 use engine::{Answer, Call, Tid};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Kinds of answer, in the order of the columns.
@@ -12,11 +14,24 @@ const NUMBERS: usize = 512;
 /// How often each call got each kind of answer.
 pub(crate) struct Counts {
     cells: Vec<[AtomicU64; KINDS.len()]>,
+    /// Numbers that no row has, each told once.
+    unknown: Mutex<BTreeSet<u32>>,
 }
 
 impl Counts {
     pub(crate) fn new() -> Self {
-        Self { cells: (0..NUMBERS).map(|_| Default::default()).collect() }
+        Self {
+            cells: (0..NUMBERS).map(|_| Default::default()).collect(),
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// Tells of a number that this build does not know, the first time it is seen; a few thousand are told.
+    pub(crate) fn note_unknown(&self, number: u32) {
+        let mut told = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < 4096 && told.insert(number) {
+            tracing::warn!(number, "unknown system call, answered ENOSYS");
+        }
     }
 
     /// The time, where the trace wants it.

@@ -11,7 +11,7 @@
 //!   is one.
 //! - [`table`]: MBR with logical partitions and GPT, as the kernel reads them.
 //! - [`disk::Disk`]: the whole and its partitions, open counts, ioctls, re-reading of the table.
-//! - [`types`]: the submodules; [`Umdev`] is the module that has them.
+//! - [`submodules`]: the submodules; [`Umdev`] is the module that has them.
 //! - [`NodeOptions`], [`DevNumbers`]: what stat(2) says of the special files, for the monitor.
 //! - [`nbd`], [`qcow2`]: disks behind a socket, and in the image format of QEMU.
 //! - [`loopdev`]: `/dev/loop-control` and `/dev/loopN` of a view.

@@ -70,7 +70,7 @@ impl Overlay {
                 Err(e) => return Err(e),
             }
         }
-        self.rename_in_store(store, from, to, flags, target.as_ref())
+        self.rename_in_store(store, from, to, flags)
     }
 
     /// The checks that look at names only; `Some` if they settle it.
@@ -129,7 +129,6 @@ impl Overlay {
         from: &[u8],
         to: &[u8],
         flags: RenameFlags,
-        target: Option<&Seen>,
     ) -> Result<()> {
         let exchange = flags.contains(RenameFlags::EXCHANGE);
         self.copy_up_tree(store, from)?;
@@ -139,7 +138,6 @@ impl Overlay {
         }
         // A lower directory that is replaced is hidden by the moved one, which is opaque. One that has
         // an entry of its own is emptied by the store.
-        let _ = target;
         let leave_whiteout = !exchange && self.lower_file(store, from).is_some();
         Ok(store.rename(from, to, flags, leave_whiteout)?)
     }

@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 20] = [
+const PACKAGES: [Package; 21] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
@@ -28,6 +28,7 @@ const PACKAGES: [Package; 20] = [
     package("genisoimage", "genisoimage"),
     package("git", "git"),
     package("libc6-dev", "/usr/include/stdio.h"),
+    package("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_os.py"),
     package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
     package("make", "make"),
     package("mount", "mount"),

@@ -26,13 +26,14 @@ pub(super) fn copy(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
             let want = usize::try_from(hole.saturating_sub(offset)).unwrap_or(STEP_BYTES);
             let moved = step(from, to, offset, want.min(STEP_BYTES), &mut by_kernel)?;
             if moved == 0 {
-                break;
+                // It shrank meanwhile, or says more than it has, as files of /sys do.
+                return fs::ftruncate(to, offset).map_err(errno);
             }
             offset = offset.saturating_add(moved);
         }
         at = hole.max(at.saturating_add(1));
     }
-    // A hole at the end, or a file that shrank while it was read.
+    // A hole at the end.
     if u64::try_from(fs::fstat(to).map_err(errno)?.st_size).unwrap_or_default() < size {
         fs::ftruncate(to, size).map_err(errno)?;
     }
@@ -120,4 +121,39 @@ fn write_all(to: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> Result<()> {
 /// The host's number in our words.
 pub(super) fn errno(e: io::Errno) -> Errno {
     Errno::from_raw(e.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::copy;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    fn copied(from: File) -> Vec<u8> {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("copy");
+        let to = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        copy(&from.into(), &to.into()).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn files_that_lie_about_their_size_are_copied_whole() {
+        for path in ["/proc/version", "/sys/kernel/uevent_seqnum"] {
+            let Ok(wanted) = std::fs::read(path) else { continue };
+            assert_eq!(copied(File::open(path).unwrap()), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn data_between_and_after_holes_is_where_it_was() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        file.write_at(b"one", 1 << 20).unwrap();
+        file.write_at(b"two", 3 << 20).unwrap();
+        file.set_len(5 << 20).unwrap();
+        let wanted = std::fs::read(&path).unwrap();
+        assert_eq!(copied(File::open(&path).unwrap()), wanted);
+    }
 }

@@ -7,7 +7,7 @@ use crate::le::{put, put_be32, put_u8, put_u16, put_u32};
 use crate::superblock::Super;
 use crate::volume::Volume;
 use abi::block::{BlockDevice, Geometry};
-use abi::fs::{Cookie, Ino};
+use abi::fs::Ino;
 use abi::{Errno, module::MountError};
 use std::sync::{Arc, Mutex};
 
@@ -103,7 +103,7 @@ pub(crate) fn volume(bytes: Vec<u8>) -> Volume {
 fn list(volume: &Volume) -> Result<usize> {
     let root = volume.inode(Ino(2))?;
     let mut count = 0;
-    volume.list(&root, Cookie(0), &mut |_| {
+    volume.list(&root, 0, &mut |_| {
         count += 1;
         true
     })?;

@@ -8,13 +8,14 @@
 use crate::cache::Buf;
 use crate::error::{Corrupt, Error, Result};
 use crate::features::{Compat, Incompat};
+use crate::handles::{Copied, Position};
 use crate::inode::{Inode, InodeFlags};
 use crate::le::{bytes_at, u8_at, u16_at, u32_at, us, wide};
 use crate::map::Place;
 use crate::seal::{DirKind, Kind, rec_len};
 use crate::volume::Volume;
 use abi::Errno;
-use abi::fs::{Cookie, DirEntry, DirSink, FileKind, Ino};
+use abi::fs::FileKind;
 
 /// Bytes of an entry before its name.
 pub(crate) const ENTRY_HEAD: usize = 8;
@@ -244,7 +245,7 @@ impl Volume {
         base: u64,
         bytes: &[u8],
         from: u64,
-        sink: &mut DirSink<'_>,
+        take: &mut dyn FnMut(Copied) -> bool,
     ) -> Result<bool> {
         for entry in Entries::new(self, dir.ino, bytes, base) {
             let entry = entry?;
@@ -253,11 +254,11 @@ impl Volume {
                 continue;
             }
             self.check_entry(dir, base, &entry)?;
-            let taken = sink(DirEntry {
-                ino: Ino(u64::from(entry.inode)),
+            let taken = take(Copied {
+                ino: entry.inode,
                 kind: entry.kind(),
-                name: entry.name,
-                next: Cookie(base.saturating_add(wide(entry.end()))),
+                name: entry.name.to_vec(),
+                position: Position { cookie: base.saturating_add(wide(entry.end())), given: 0 },
             });
             if !taken {
                 return Ok(false);
@@ -267,22 +268,27 @@ impl Volume {
     }
 
     /// Lists a directory in the order of its blocks; cookies are byte offsets.
-    pub(crate) fn list(&self, dir: &Inode, cookie: Cookie, sink: &mut DirSink<'_>) -> Result<()> {
+    pub(crate) fn list(
+        &self,
+        dir: &Inode,
+        from: u64,
+        take: &mut dyn FnMut(Copied) -> bool,
+    ) -> Result<()> {
         if dir.has(InodeFlags::ENCRYPT) {
             return Error::answer(ENOKEY);
         }
         if dir.has(InodeFlags::INLINE_DATA) {
             for (base, bytes) in self.inline_regions(dir)? {
-                if !self.list_chain(dir, base, &bytes, cookie.0, sink)? {
+                if !self.list_chain(dir, base, &bytes, from, take)? {
                     break;
                 }
             }
             return Ok(());
         }
-        for file_block in self.sb.block_of(cookie.0)..self.dir_blocks(dir)? {
+        for file_block in self.sb.block_of(from)..self.dir_blocks(dir)? {
             let (_, bytes) = self.dir_block(dir, file_block)?;
             let base = self.sb.byte_of(file_block);
-            if !self.list_chain(dir, base, &bytes, cookie.0, sink)? {
+            if !self.list_chain(dir, base, &bytes, from, take)? {
                 break;
             }
         }

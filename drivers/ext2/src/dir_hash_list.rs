@@ -8,10 +8,11 @@
 use crate::dir::Entries;
 use crate::dirhash::{Hasher, NameHash};
 use crate::error::{Corrupt, Result};
+use crate::handles::{Copied, Position};
 use crate::htree::Frame;
 use crate::inode::Inode;
 use crate::volume::Volume;
-use abi::fs::{Cookie, DirEntry, DirSink, FileKind, Ino};
+use abi::fs::FileKind;
 
 /// Behind all names.
 const END: u64 = (1 << 43) - 1;
@@ -35,27 +36,26 @@ fn key_of(hash: NameHash) -> u64 {
 }
 
 impl Volume {
-    /// Lists `dir` in the order of hashes. `stopped` is where the handle's last listing stopped.
+    /// Lists `dir` in the order of hashes from a position on.
     pub(crate) fn list_by_hash(
         &self,
         dir: &Inode,
-        cookie: Cookie,
-        stopped: &mut (u64, usize),
-        sink: &mut DirSink<'_>,
+        from: Position,
+        take: &mut dyn FnMut(Copied) -> bool,
     ) -> Result<()> {
-        let mut skip = if stopped.0 == cookie.0 { stopped.1 } else { 0 };
+        let mut skip = from.given;
         let (hasher, mut way) = match self.index_hasher(dir)? {
             Some(hasher) => {
-                let major = u32::try_from(cookie.0 >> 12).unwrap_or(u32::MAX >> 1) << 1;
+                let major = u32::try_from(from.cookie >> 12).unwrap_or(u32::MAX >> 1) << 1;
                 (hasher, Some(self.index_way(dir, major)?))
             }
             None => (self.hasher(self.sb.hash_version), None),
         };
         // Names of the hash at which one leaf ends may go on in the next: they are sorted together.
         let mut batch: Vec<Listed> = Vec::new();
-        loop {
+        for _ in 0..self.dir_blocks(dir)? {
             let leaf = way.as_deref().map_or(0, Self::index_leaf);
-            self.collect(dir, hasher, leaf, cookie.0, &mut batch)?;
+            self.collect(dir, hasher, leaf, from.cookie, &mut batch)?;
             let next = self.next_leaf(dir, &mut way)?;
             if next.is_some_and(|hash| hash & 1 == 1) {
                 if batch.len() > BATCH_MAX {
@@ -65,14 +65,12 @@ impl Volume {
                 continue;
             }
             batch.sort_by(|a, b| (a.key, a.hash, &a.name).cmp(&(b.key, b.hash, &b.name)));
-            if !offer(&batch, next, &mut skip, stopped, sink) {
-                return Ok(());
-            }
-            batch.clear();
-            if next.is_none() {
+            if !offer(&mut batch, next, &mut skip, take) || next.is_none() {
                 return Ok(());
             }
         }
+        // A tree has no more leaves than the directory has blocks.
+        Err(Corrupt::IndexBlock { ino: dir.ino, block: 0 }.into())
     }
 
     fn next_leaf(&self, dir: &Inode, way: &mut Option<Vec<Frame>>) -> Result<Option<u32>> {
@@ -109,40 +107,30 @@ impl Volume {
     }
 }
 
-/// Offers a sorted batch; false if the sink was full. The cookie of an entry is the key of the one
+/// Offers a sorted batch; false if the taker had enough. The cookie of an entry is the key of the one
 /// after it.
 fn offer(
-    batch: &[Listed],
+    batch: &mut Vec<Listed>,
     next_leaf: Option<u32>,
     skip: &mut usize,
-    stopped: &mut (u64, usize),
-    sink: &mut DirSink<'_>,
+    take: &mut dyn FnMut(Copied) -> bool,
 ) -> bool {
     let behind = next_leaf.map_or(END, |hash| key_of(NameHash { major: hash & !1, minor: 0 }));
     let mut same = (0, 0usize);
-    for (index, entry) in batch.iter().enumerate() {
-        same = if same.0 == entry.key {
-            (entry.key, same.1.saturating_add(1))
-        } else {
-            (entry.key, 0)
-        };
+    let mut rest = batch.drain(..).peekable();
+    while let Some(entry) = rest.next() {
+        let times = if same.0 == entry.key { same.1.saturating_add(1) } else { 1 };
+        same = (entry.key, times);
         if *skip > 0 {
             *skip = skip.saturating_sub(1);
             continue;
         }
-        let after = batch.get(index.saturating_add(1));
-        let next = after.map_or(behind, |after| after.key);
-        let taken = sink(DirEntry {
-            ino: Ino(u64::from(entry.ino)),
-            kind: entry.kind,
-            name: &entry.name,
-            next: Cookie(next),
-        });
-        if !taken {
+        let next = rest.peek().map_or(behind, |after| after.key);
+        let given = if next == entry.key { times } else { 0 };
+        let Listed { ino, kind, name, .. } = entry;
+        if !take(Copied { ino, kind, name, position: Position { cookie: next, given } }) {
             return false;
         }
-        let given = if next == entry.key { same.1.saturating_add(1) } else { 0 };
-        *stopped = (next, given);
     }
     true
 }

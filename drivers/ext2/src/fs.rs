@@ -1,6 +1,6 @@
 //! The contract: [`FileSystem`] over a [`Volume`].
 
-use crate::handles::Handles;
+use crate::handles::{Copied, Handles, Position};
 use crate::inode::InodeFlags;
 use crate::inode::{Inode, ROOT_INO};
 use crate::le::{join, u32_at, us};
@@ -11,14 +11,17 @@ use crate::unmake::Place;
 use crate::volume::Volume;
 use abi::dev::DevNum;
 use abi::fs::{
-    Attr, Caller, Cookie, DirSink, FallocateMode, FileKind, FileSystem, Handle, Ino, Name,
-    OpenFlags, Opened, RenameFlags, SeekTo, SetAttr, StatFs, XattrFlags,
+    Attr, Caller, Cookie, DirEntry, DirSink, FallocateMode, FileKind, FileSystem, Handle, Ino,
+    Name, OpenFlags, Opened, RenameFlags, SeekTo, SetAttr, StatFs, XattrFlags,
 };
 use abi::{Errno, Result};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// `EXT4_SUPER_MAGIC` of statfs(2).
 const STATFS_MAGIC: u64 = 0xef53;
+
+/// Entries that are copied out of a directory at once.
+const LIST_BATCH: usize = 128;
 
 /// A mounted ext2, ext3 or ext4.
 pub(crate) struct Ext2 {
@@ -49,6 +52,26 @@ impl Ext2 {
 
     pub(crate) fn is_noatime(&self) -> bool {
         self.noatime
+    }
+
+    /// Copies entries of a directory out, until the batch is full or the directory ends.
+    fn list_batch(&self, ino: u32, from: Position, batch: &mut Vec<Copied>) -> Result<()> {
+        let volume = self.volume();
+        let dir = volume.inode(Ino(u64::from(ino)))?;
+        if !dir.is_dir() {
+            return Err(Errno::ENOTDIR);
+        }
+        if dir.links == 0 {
+            return Ok(());
+        }
+        let mut take = |entry| {
+            batch.push(entry);
+            batch.len() < LIST_BATCH
+        };
+        if volume.is_read_only() || !volume.is_listed_by_hash(&dir) {
+            return Ok(volume.list(&dir, from.cookie, &mut take)?);
+        }
+        Ok(volume.list_by_hash(&dir, from, &mut take)?)
     }
 
     /// The inode, if it has a name or is open.
@@ -161,19 +184,37 @@ impl FileSystem for Ext2 {
 
     fn readdir(&self, handle: Handle, cookie: Cookie, sink: &mut DirSink<'_>) -> Result<()> {
         let file = self.handles.get(handle)?;
-        let volume = self.volume();
-        let inode = volume.inode(Ino(u64::from(file.ino)))?;
-        if !inode.is_dir() {
-            return Err(Errno::ENOTDIR);
+        let listing = || file.listing.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopped = *listing();
+        let mut position = if stopped.cookie == cookie.0 {
+            stopped
+        } else {
+            Position { cookie: cookie.0, given: 0 }
+        };
+        loop {
+            // The sink may call back: it is not called under the lock.
+            let mut batch = Vec::with_capacity(LIST_BATCH);
+            let result = self.list_batch(file.ino, position, &mut batch);
+            let is_last = batch.len() < LIST_BATCH;
+            for entry in batch {
+                let taken = sink(DirEntry {
+                    ino: Ino(u64::from(entry.ino)),
+                    kind: entry.kind,
+                    name: &entry.name,
+                    next: Cookie(entry.position.cookie),
+                });
+                if !taken {
+                    *listing() = position;
+                    return Ok(());
+                }
+                position = entry.position;
+            }
+            *listing() = position;
+            result?;
+            if is_last {
+                return Ok(());
+            }
         }
-        if inode.links == 0 {
-            return Ok(());
-        }
-        if volume.is_read_only() || !volume.is_listed_by_hash(&inode) {
-            return Ok(volume.list(&inode, cookie, sink)?);
-        }
-        let mut stopped = file.listing.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(volume.list_by_hash(&inode, cookie, &mut stopped, sink)?)
     }
 
     fn lseek(&self, handle: Handle, offset: u64, to: SeekTo) -> Result<u64> {

@@ -1,6 +1,6 @@
 //! Open files: which inode a handle means and what its opener may do.
 
-use abi::fs::{Handle, OpenFlags};
+use abi::fs::{FileKind, Handle, OpenFlags};
 use abi::{Errno, Result};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,27 @@ pub(crate) struct OpenFile {
     pub(crate) flags: OpenFlags,
     /// The opener's uid: what it writes may use reserved blocks or not.
     pub(crate) uid: u32,
-    /// Where a listing by hash stopped among names of one hash: the cookie, and how many were
-    /// taken.
-    pub(crate) listing: Mutex<(u64, usize)>,
+    /// Where its last listing stopped.
+    pub(crate) listing: Mutex<Position>,
+}
+
+/// A place in a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// Where to go on.
+    pub(crate) cookie: u64,
+    /// How many of the names that share this cookie were given already (listings by hash).
+    pub(crate) given: usize,
+}
+
+/// An entry of a directory, copied out, so that whoever takes it may call back.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    pub(crate) ino: u32,
+    pub(crate) kind: Option<FileKind>,
+    pub(crate) name: Vec<u8>,
+    /// The place behind it.
+    pub(crate) position: Position,
 }
 
 /// All open files, and how often each inode is open.
@@ -39,7 +57,7 @@ impl Handles {
             let count = counts.entry(ino).or_insert(0);
             *count = count.saturating_add(1);
         }
-        let file = Arc::new(OpenFile { ino, flags, uid, listing: Mutex::new((0, 0)) });
+        let file = Arc::new(OpenFile { ino, flags, uid, listing: Mutex::default() });
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file);
         Handle(number)
     }

@@ -17,6 +17,7 @@ use crate::volume::Volume;
 use abi::Errno;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A block that differs from the device.
 #[derive(Clone)]
@@ -40,8 +41,10 @@ enum Undo {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Savepoint(usize);
 
+/// After this time the next change commits what there is first, as the kernel's `commit=5`.
+const AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Changes in memory.
-#[derive(Default)]
 pub(crate) struct Transaction {
     pub(crate) dirty: HashMap<u64, Dirty>,
     /// Blocks that are durable in the log but not in their place.
@@ -52,6 +55,22 @@ pub(crate) struct Transaction {
     pub(crate) freed: HashMap<u32, Vec<u8>>,
     undo: Vec<Undo>,
     step: u64,
+    /// When the first of the changes was made.
+    since: Instant,
+}
+
+impl Default for Transaction {
+    fn default() -> Self {
+        Self {
+            dirty: HashMap::new(),
+            committed: HashMap::new(),
+            forgotten: HashSet::new(),
+            freed: HashMap::new(),
+            undo: Vec::new(),
+            step: 0,
+            since: Instant::now(),
+        }
+    }
 }
 
 impl Transaction {
@@ -144,8 +163,12 @@ impl Volume {
 
     /// Makes room for one more change: a transaction stays small enough for the log and for memory.
     fn begin(&mut self) -> Result<()> {
-        if self.tx.dirty.len() >= self.tx_blocks_max() {
+        let is_old = !self.tx.dirty.is_empty() && self.tx.since.elapsed() >= AGE_MAX;
+        if is_old || self.tx.dirty.len() >= self.tx_blocks_max() {
             self.commit()?;
+        }
+        if self.tx.dirty.is_empty() {
+            self.tx.since = Instant::now();
         }
         self.mark_in_use()
     }

@@ -7,7 +7,7 @@
 //!   place that knows every module and driver.
 //! - [`ask`]: one request to the monitor, by the virtual system call. Everything else is a client of it, or of
 //!   mount(2).
-//! - [`finish`]: how a command ends: the answer on standard output and nothing else, the cause on standard error, a
+//! - [`finish()`]: how a command ends: the answer on standard output and nothing else, the cause on standard error, a
 //!   status that is true.
 //!
 //! Deliberately absent: any state. What a command knows, the monitor told it.

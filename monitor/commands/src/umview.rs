@@ -35,11 +35,19 @@ pub fn umview(words: &[OsString]) -> Result<()> {
     } else if let Some(question) = Question::read(rest).filter(|_| is_in_view()) {
         return question.ask();
     } else {
-        begin(Umview::parse_from(words))
+        begin(read(words))
     };
     outcome.map_err(|cause| match cause.downcast::<Status>() {
         Ok(status) => Error::new(status),
         Err(cause) => Error::new(Status { code: CAN_NOT_START, cause }),
+    })
+}
+
+/// A wrong option is a failure of ours, and not the command's, which may end with 2 as well.
+fn read(words: &[OsString]) -> Umview {
+    Umview::try_parse_from(words).unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { i32::from(CAN_NOT_START) } else { 0 })
     })
 }
 

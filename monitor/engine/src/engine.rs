@@ -68,6 +68,7 @@ pub struct Engine {
     bypass: RwLock<HashSet<i32>>,
     bypass_count: AtomicUsize,
     pub(crate) watch: notify::Watch,
+    pub(crate) overwritten: crate::in_place::Overwritten,
     ended: AtomicBool,
     /// Stops and notifications since start, for `umview stat`.
     pub(crate) stops: AtomicUsize,
@@ -90,6 +91,7 @@ impl Engine {
             bypass: RwLock::new(HashSet::new()),
             bypass_count: AtomicUsize::new(0),
             watch: notify::Watch::new(),
+            overwritten: crate::in_place::Overwritten::default(),
             ended: AtomicBool::new(false),
             stops: AtomicUsize::new(0),
             notifications: AtomicUsize::new(0),
@@ -130,6 +132,14 @@ impl Engine {
         process.require(groups);
         if !process.missing().is_empty() && !process.is_detached() {
             self.command(Command::Interrupt(tid));
+        }
+    }
+
+    /// Makes readers of clocks in the process of `tid` wait until [`set_paces`](Self::set_paces): between the two,
+    /// paces can change without a clock going back.
+    pub fn hold_clocks(&self, tid: Tid) {
+        if let Some(process) = self.process(tid) {
+            process.hold_clocks();
         }
     }
 

@@ -108,6 +108,8 @@ impl Report {
     /// Leaves the caller's session and its standard input and output, once the first process has them.
     pub fn step_back(&self) {
         let _ = nix::unistd::setsid();
+        // What is made for a caller has the caller's mask applied already.
+        nix::sys::stat::umask(nix::sys::stat::Mode::empty());
         let _ = silence(&[0, 1]);
         let _ = std::env::set_current_dir("/");
     }

@@ -60,9 +60,7 @@ impl Injection {
                     return Ok(Outcome::Done(ptrace::get_regs(self.tid)?.rax as i64));
                 }
                 entered = true;
-            } else if event == 0 {
-                self.signals.push(signal);
-            } else if event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP {
+            } else if event == 0 || (event == libc::PTRACE_EVENT_STOP && signal != libc::SIGTRAP) {
                 self.signals.push(signal);
             }
         }
@@ -162,6 +160,11 @@ pub(crate) const LISTENED: GroupSet = GroupSet::BASE
     .union(GroupSet::TIME)
     .union(GroupSet::NET);
 
+/// What a listener carries from the start, though only processes that hold virtual descriptors require it: a
+/// later filter could only trace, and a debugger in our place would make each traced call fail
+/// (docs/decisions/0006-attributes-by-notification.md).
+pub(crate) const ALONGSIDE: GroupSet = GroupSet::STAT;
+
 /// Installs what `process` lacks, in all its threads; `tid` is one of them, stopped. The signals that
 /// arrived meanwhile come back.
 pub(crate) fn install_missing(
@@ -183,7 +186,7 @@ pub(crate) fn install_missing(
     // A process has a listener or will never get one: only the filter that brings Names makes it.
     let listens = engine.is_notify() && missing.contains(GroupSet::NAMES);
     let (by_listener, by_stop) = if listens {
-        (missing & LISTENED | GroupSet::BASE, missing - LISTENED)
+        (missing & LISTENED | GroupSet::BASE | ALONGSIDE, missing - LISTENED - ALONGSIDE)
     } else {
         (GroupSet::empty(), missing)
     };
@@ -218,6 +221,9 @@ pub(crate) fn install_missing(
         redirect_clocks(tid, process);
     }
     process.note_installed(missing);
+    if listens {
+        process.note_carried(ALONGSIDE);
+    }
     Ok(Outcome::Done(injection.end()?))
 }
 

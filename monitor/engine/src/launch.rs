@@ -2,7 +2,7 @@
 
 use crate::answer::Dispatcher;
 use crate::engine::{BackEnd, Engine};
-use crate::inject::LISTENED;
+use crate::inject::{ALONGSIDE, LISTENED};
 use crate::process::Process;
 use crate::sys::{process as sys, ptrace, seccomp};
 use crate::tracer::Tracer;
@@ -51,9 +51,9 @@ pub fn run(
     };
     drop(to_child_read);
     drop(to_parent_write);
-    ptrace::seize(child, ptrace::OPTIONS_NAMES).or_else(|e| {
+    ptrace::seize(child, ptrace::OPTIONS_NAMES).map_err(|e| {
         let _ = sys::kill(child.0, libc::SIGKILL);
-        Err(explain(e, "ptrace does not seize the first process"))
+        explain(e, "ptrace does not seize the first process")
     })?;
     let has_names = groups.contains(GroupSet::NAMES);
     let engine = Engine::new(launch.back_end)?;
@@ -63,6 +63,9 @@ pub fn run(
         .set(Arc::clone(&dispatcher))
         .map_err(|_| io::Error::other("the dispatcher is set once"))?;
     let process = Process::new(child.0, groups, groups);
+    if has_names && launch.back_end == BackEnd::Notify {
+        process.note_carried(ALONGSIDE);
+    }
     engine.insert_process(child, Arc::clone(&process));
     dispatcher.task_start(TaskStart { tid: child, tgid: child.0, parent: None });
     File::from(to_child_write).write_all(b"g")?;
@@ -132,7 +135,7 @@ fn prepare_child(
         seccomp::install(&syscalls::program(by_stop, Action::Trace(0)), 0)?;
     }
     if notify {
-        let filter = syscalls::program(groups & LISTENED, Action::Notify);
+        let filter = syscalls::program(groups & LISTENED | ALONGSIDE, Action::Notify);
         let flags = seccomp::NEW_LISTENER | seccomp::WAIT_KILLABLE_RECV;
         let listener = seccomp::install(&filter, flags)?
             .ok_or_else(|| io::Error::other("seccomp gave no listener"))?;

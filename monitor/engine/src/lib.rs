@@ -26,6 +26,7 @@ pub mod control;
 pub mod descriptor;
 mod engine;
 pub mod front;
+mod in_place;
 mod inject;
 pub mod launch;
 mod newborn;

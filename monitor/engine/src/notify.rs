@@ -6,6 +6,7 @@
 
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
+use crate::in_place;
 use crate::process::Process;
 use crate::rewrite::reopen;
 use crate::sys::seccomp;
@@ -175,8 +176,29 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
         let _ = seccomp::answer_continue(listener.fd.as_fd(), n.id);
         return;
     }
-    let answer = engine.dispatcher().call(&tracee, call);
+    engine.overwritten.put_back(tid);
+    let mut answer = engine.dispatcher().call(&tracee, call);
+    if !tracee.is_traced() {
+        answer = without_registers(engine, listener, n.id, &tracee, call, answer);
+    }
     finish(engine, listener, n.id, &tracee, answer);
+}
+
+/// What can be done for a thread whose registers a debugger has.
+fn without_registers(
+    engine: &Engine,
+    listener: &Listener,
+    id: u64,
+    tracee: &HostTracee,
+    call: Call,
+    answer: Answer,
+) -> Answer {
+    let Answer::Rewrite(rewrite) = answer else { return answer };
+    let lend = |file: &std::fs::File| seccomp::add_fd(listener.fd.as_fd(), id, file.as_fd());
+    match in_place::overwrite(engine, tracee, call, *rewrite, &lend) {
+        Ok(()) => Answer::Native,
+        Err(errno) => Answer::Return(Err(errno)),
+    }
 }
 
 /// A task that ptrace does not show us, because a debugger of the view has its family.

@@ -61,6 +61,13 @@ impl Process {
         *self.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets no thread of it read a clock until its paces are set.
+    pub(crate) fn hold_clocks(&self) {
+        if let Err(error) = vdso::hold(self.tgid, self.vdso()) {
+            tracing::debug!(tgid = self.tgid, %error, "the clocks of a process run on");
+        }
+    }
+
     /// Changes the paces of its clocks, also in its memory.
     pub(crate) fn set_paces(&self, paces: Option<Paces>) {
         let mut slot = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,6 +107,17 @@ impl Process {
     pub(crate) fn note_installed(&self, groups: GroupSet) {
         self.installed.fetch_or(groups.bits(), Ordering::AcqRel);
         self.require(groups);
+    }
+
+    /// Whether some of its calls can only be ptrace-stops of ours: in another tracer's hands they would fail.
+    #[must_use]
+    pub fn needs_own_tracer(&self) -> bool {
+        !(self.installed() - crate::inject::LISTENED - crate::inject::ALONGSIDE).is_empty()
+    }
+
+    /// Groups that the filters trap though nothing requires them yet.
+    pub(crate) fn note_carried(&self, groups: GroupSet) {
+        self.installed.fetch_or(groups.bits(), Ordering::AcqRel);
     }
 
     /// Whether a debugger of the view has it in place of us.

@@ -138,6 +138,9 @@ pub(crate) fn reopen(file: OwnedFd, cloexec: bool) -> Rewrite {
         | libc::O_DIRECT
         | libc::O_NOATIME
         | libc::O_SYNC;
+    // O_TMPFILE has the bit of O_DIRECTORY in it.
+    let is_nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
+    let keep = if is_nameless { keep & !libc::O_DIRECTORY } else { keep };
     let flags = (flags & keep) | if cloexec { libc::O_CLOEXEC } else { 0 };
     Rewrite {
         number: libc::SYS_openat as u32,

@@ -120,7 +120,10 @@ impl Tracee for HostTracee {
     }
 
     fn read_some(&self, addr: u64, buf: &mut [u8]) -> Result<usize> {
-        if let Some(mem) = self.process.memory() {
+        // Without exec events it is not known when the descriptor goes stale.
+        if self.is_traced()
+            && let Some(mem) = self.process.memory()
+        {
             match mem.read_at(buf, addr) {
                 Ok(n) if n > 0 => return Ok(n),
                 _ => {}

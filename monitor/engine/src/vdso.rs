@@ -112,28 +112,52 @@ pub(crate) fn redirect(tid: Tid, paces: Option<&Paces>) -> io::Result<Place> {
     Ok(Place { base, end: plan.block.map_or(0, |block| base + block) })
 }
 
+/// The sequence number of our code in a process, to be changed.
+struct Sequence {
+    memory: File,
+    at: u64,
+    even: u32,
+}
+
+impl Sequence {
+    /// `None` if the process has no code of ours.
+    fn open(tgid: i32, place: Place) -> io::Result<Option<Self>> {
+        static NUMBER: AtomicU32 = AtomicU32::new(2);
+        let Some(block) = plan().block.filter(|_| place.base != 0) else { return Ok(None) };
+        // The descriptor stays with the memory that the process has at this moment, which may be that of another
+        // program than the one that was patched.
+        let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{tgid}/mem"))?;
+        let at = place.base + block;
+        let mut found = [0; 32];
+        memory.read_exact_at(&mut found, at + code::GETTIME)?;
+        let even = NUMBER.fetch_add(2, Ordering::Relaxed);
+        Ok(code::begins_with(&found).then_some(Self { memory, at, even }))
+    }
+
+    /// Readers wait from here on, and begin again.
+    fn hold(&self) -> io::Result<()> {
+        self.memory.write_all_at(&(self.even | 1).to_le_bytes(), self.at)
+    }
+}
+
+/// Makes readers of a running process wait until it is given paces.
+///
+/// # Errors
+/// Those of open(2), read(2) and write(2) on /proc/PID/mem.
+pub(crate) fn hold(tgid: i32, place: Place) -> io::Result<()> {
+    Sequence::open(tgid, place)?.map_or(Ok(()), |sequence| sequence.hold())
+}
+
 /// Gives a process, which may be running, other paces.
 ///
 /// # Errors
-/// Those of open(2) and write(2) on /proc/PID/mem.
+/// Those of open(2), read(2) and write(2) on /proc/PID/mem.
 pub(crate) fn set_paces(tgid: i32, place: Place, paces: Option<&Paces>) -> io::Result<()> {
-    let Some(block) = plan().block.filter(|_| place.base != 0) else { return Ok(()) };
-    // The descriptor stays with the memory that the process has at this moment, which may be that of another
-    // program than the one that was patched.
-    let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{tgid}/mem"))?;
-    let at = place.base + block;
-    let mut found = [0; 32];
-    memory.read_exact_at(&mut found, at + code::GETTIME)?;
-    if !code::begins_with(&found) {
-        return Ok(());
-    }
-    // Readers wait while the number is odd, and begin again where it changed.
-    static NUMBER: AtomicU32 = AtomicU32::new(2);
-    let even = NUMBER.fetch_add(2, Ordering::Relaxed);
-    memory.write_all_at(&(even | 1).to_le_bytes(), at)?;
-    let bytes = code::paces(even | 1, paces.unwrap_or(&code::NATIVE));
-    memory.write_all_at(&bytes, at)?;
-    memory.write_all_at(&even.wrapping_add(2).to_le_bytes(), at)
+    let Some(sequence) = Sequence::open(tgid, place)? else { return Ok(()) };
+    sequence.hold()?;
+    let bytes = code::paces(sequence.even | 1, paces.unwrap_or(&code::NATIVE));
+    sequence.memory.write_all_at(&bytes, sequence.at)?;
+    sequence.memory.write_all_at(&sequence.even.wrapping_add(2).to_le_bytes(), sequence.at)
 }
 
 /// Address of the vDSO of a task; `None` if it has none.

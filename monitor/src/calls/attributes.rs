@@ -129,7 +129,16 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
     {
         file.resized(size)?;
     }
-    Ok(Answer::Return(Ok(0)))
+    let done = Answer::Return(Ok(0));
+    if mount.overlay().is_some() && is_by_descriptor(ctx) {
+        // The descriptor may be of the file below, which does not have what was changed.
+        return Ok(Answer::Require(syscalls::GroupSet::STAT, Box::new(done)));
+    }
+    Ok(done)
+}
+
+fn is_by_descriptor(ctx: &Ctx<'_>) -> bool {
+    ctx.row.paths.is_empty() || ctx.named(0).is_ok_and(|named| named.own.is_some())
 }
 
 fn wanted(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<SetAttr> {

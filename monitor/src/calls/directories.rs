@@ -370,8 +370,8 @@ impl Entries {
     }
 
     fn push_raw(&mut self, name: &[u8], ino: u64, d_type: u8, next: u64) -> bool {
-        let extra = if self.old_layout { 18 + 2 } else { 19 + 1 };
-        let length = (extra + name.len() + 7) & !7;
+        // Around the name: 18 + 2 bytes in the old layout, 19 + 1 in the other.
+        let length = (20 + name.len() + 7) & !7;
         if self.bytes.len() + length > self.room {
             self.full = true;
             return false;

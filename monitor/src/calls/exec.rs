@@ -396,7 +396,7 @@ fn interpreter_for_kernel(
     }
 }
 
-/// The arguments of a script: interpreter, its argument, the script, and what followed argv[0].
+/// The arguments of a script: interpreter, its argument, the script, and what followed `argv[0]`.
 fn script_arguments(
     ctx: &Ctx<'_>,
     argv: u64,

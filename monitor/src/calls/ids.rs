@@ -220,11 +220,18 @@ fn prctl(ctx: &Ctx<'_>, have: &Credentials) -> Result<Answer> {
             let known = ctx.arg(1) < 41;
             if known { Ok(Answer::Return(Ok(1))) } else { Err(Errno::EINVAL) }
         }
-        libc::PR_CAPBSET_DROP
-        | libc::PR_SET_SECUREBITS
-        | libc::PR_SET_KEEPCAPS
-        | libc::PR_CAP_AMBIENT => {
-            if have.euid == 0 || ctx.int(0) == libc::PR_SET_KEEPCAPS {
+        libc::PR_GET_KEEPCAPS => Ok(Answer::Return(Ok(u64::from(have.keeps_capabilities)))),
+        libc::PR_SET_KEEPCAPS => {
+            if ctx.arg(1) > 1 {
+                return Err(Errno::EINVAL);
+            }
+            let keeps_capabilities = ctx.arg(1) == 1;
+            ctx.proc.set_ids(Arc::new(Credentials { keeps_capabilities, ..have.clone() }));
+            Ok(Answer::Return(Ok(0)))
+        }
+        libc::PR_CAPBSET_DROP | libc::PR_SET_SECUREBITS | libc::PR_CAP_AMBIENT => {
+            // Without the right to, as the kernel says it; kept capabilities give it.
+            if have.euid == 0 || have.permitted != 0 {
                 Ok(Answer::Return(Ok(0)))
             } else {
                 Ok(Answer::Native)

@@ -56,6 +56,9 @@ fn nothing_there(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Answer> {
 }
 
 fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
+    if !ctx.m.may_hold_virtual(ctx.tid()) {
+        return Ok(Answer::Native);
+    }
     match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
         Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {

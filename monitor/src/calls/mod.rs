@@ -62,7 +62,7 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         return control::answer(m, tracee, proc, call);
     }
     let Some(row) = syscalls::row(call.number) else {
-        tracing::warn!(number = call.number, "unknown system call: ENOSYS");
+        m.counts.note_unknown(call.number);
         return Answer::Return(Err(Errno::ENOSYS));
     };
     let ctx = Ctx { m, tracee, proc, call, row };
@@ -114,6 +114,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         H::Munmap | H::Msync => maps::write_back(ctx),
         H::Ioctl => data::ioctl(ctx),
         H::Bind | H::Connect => socket::address(ctx),
+        H::SocketName => socket::name(ctx),
+        H::Accept => socket::accept(ctx),
         H::GetId | H::SetId | H::Groups | H::Capabilities | H::Prctl => ids::ids(ctx),
         H::Virtual | H::Refused => Ok(Answer::Return(Err(Errno::ENOSYS))),
         // These are the kernel's until a module claims them (docs/syscalls.md: planned or native).
@@ -126,11 +128,10 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::PidfdGetfd
         | H::Socket
         | H::SocketState
-        | H::Accept
-        | H::SocketName
         | H::SocketOption
         | H::Send => Ok(Answer::Native),
-        H::Recv | H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
+        H::Recv => socket::receive(ctx),
+        H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
             Ok(claimed::answer(ctx))
         }
     }

@@ -37,6 +37,8 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     let view = ctx.proc.view();
     let fs_type = view.alias(&fs_type).unwrap_or(fs_type);
     let named = ctx.named(0)?;
+    let service = view.service_for(&fs_type);
+    let (flags, words) = if service.is_some() { words_of(flags) } else { (flags, "") };
     let special = libc::MS_REMOUNT
         | libc::MS_BIND
         | libc::MS_MOVE
@@ -47,7 +49,7 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     if flags & special != 0 {
         return on_existing(ctx, flags & special);
     }
-    let Some(service) = view.service_for(&fs_type) else {
+    let Some(service) = service else {
         if view.services().is_empty() && view.parent.is_none() {
             return Ok(Answer::Native);
         }
@@ -58,7 +60,10 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     };
     let source = text(0, 4096)?;
-    let data = text(4, 4096).unwrap_or_default();
+    let mut data = text(4, 4096).unwrap_or_default();
+    if !words.is_empty() {
+        data = if data.is_empty() { words.to_owned() } else { format!("{words},{data}") };
+    }
     let led = ctx.lead(&named)?;
     let target = led.found.view_path();
     let relative_source = absolute_source(ctx, &source);
@@ -73,6 +78,21 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
             ctx.m.say(&error.message);
             Err(error.errno)
         }
+    }
+}
+
+/// `move` and `bind` are words of viewfs, of which mount(8) and busybox make flags before they look at the type.
+fn words_of(flags: u64) -> (u64, &'static str) {
+    let (rest, is) =
+        (flags & !(libc::MS_BIND | libc::MS_MOVE | libc::MS_REC), |bit| flags & bit != 0);
+    if is(libc::MS_REMOUNT) {
+        (flags, "")
+    } else if is(libc::MS_BIND) {
+        (rest, "bind")
+    } else if is(libc::MS_MOVE) {
+        (rest, "move")
+    } else {
+        (flags, "")
     }
 }
 
@@ -210,9 +230,9 @@ impl Monitor {
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
         if let Some(clocks) = clocks {
             let monitor = Arc::downgrade(&self.arc());
-            clocks.watch(Box::new(move || {
+            clocks.watch(Box::new(move |change| {
                 if let Some(monitor) = monitor.upgrade() {
-                    monitor.refresh_clocks();
+                    monitor.clocks_change(change);
                 }
             }));
             self.refresh_clocks();
@@ -315,6 +335,12 @@ impl Monitor {
             lower = lower.hiding_locked();
         }
         let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
+        // /proc is whose who asks: the monitor can't open it for another.
+        let mut wanted = wanted;
+        if let Some(rest) = path::below(b"/proc", &wish.target).filter(|r| !r.is_empty()) {
+            wanted.except.push(rest.to_vec());
+            flags.except.push(b"/proc".to_vec());
+        }
         flags.vstat = wanted.vstat;
         flags.permanent = wanted.permanent;
         let source = if wanted.mode == viewfs::Mode::Merge {

@@ -209,15 +209,18 @@ pub(crate) fn host_words(found: &Found) -> Option<Vec<u8>> {
     }
 }
 
-/// A directory of the host by the text of its /proc link.
+/// A directory by the text of its /proc link. Under an overlay names are what counts: the host's directory
+/// stands for the view's, so that what is made in it by a relative name is the overlay's to decide.
 fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
     if text.first() != Some(&b'/') {
         return Err(Errno::ENOTDIR);
     }
+    if walk.is_overlaid(text) {
+        return walk.canonical(text);
+    }
     // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
     let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
     let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
-    let _ = walk;
     Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))
 }
 
@@ -225,11 +228,11 @@ fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
 pub(crate) fn natively_or(ctx: &Ctx<'_>, refusal: Errno) -> Result<Answer> {
     for &fd in ctx.row.fds {
         let fd = ctx.int(usize::from(fd));
-        if fd >= 0 && ctx.m.may_hold_virtual(ctx.tid()) {
-            match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
-                Ok(Some(_)) => return Err(refusal),
-                Ok(None) | Err(_) => {}
-            }
+        if fd >= 0
+            && ctx.m.may_hold_virtual(ctx.tid())
+            && let Ok(Some(_)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)
+        {
+            return Err(refusal);
         }
     }
     let mut leads = Vec::new();

@@ -3,11 +3,15 @@
 use super::Ctx;
 use super::name::{Led, Named};
 use super::open::{caller_in, tree};
-use crate::namei::{Place, VirtualPlace};
+use crate::hostview;
+use crate::namei::{Place, VirtualPlace, Walk};
+use crate::path;
+use crate::view::PRESENT;
 use abi::dev::DevNum;
 use abi::fs::{FileKind, Name, RenameFlags};
 use abi::{Errno, Result};
 use engine::Answer;
+use std::sync::PoisonError;
 
 /// mkdir(2), mknod(2), symlink(2) and their `at` forms.
 pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
@@ -92,6 +96,9 @@ fn both_by_kernel(ctx: &Ctx<'_>, pair: &[(Named, Led); 2]) -> Result<Answer> {
 
 /// link(2), linkat(2).
 pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
+    if let Some(answer) = ctx.link_nameless()? {
+        return Ok(answer);
+    }
     let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
     let [(_, from), (_, to)] = &pair;
     let source = from.found.place.clone();
@@ -220,11 +227,34 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
                 Name::new(&to.found.name)?,
                 flags,
             )?;
+            ctx.m.renamed();
+            if source.attr.kind == FileKind::Directory {
+                let at =
+                    |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
+                move_workers(ctx, a.mount.id, &at(a, from), &at(b, to));
+            }
             Ok(Answer::Return(Ok(0)))
         }
         (Place::Host(_), Place::Host(_)) => both_by_kernel(ctx, &pair),
         _ if from.found.place.is_none() => Err(Errno::ENOENT),
         _ => Err(Errno::EXDEV),
+    }
+}
+
+/// Processes that work in or below a directory go with it to its new name: that of a virtual place is text,
+/// and in a store a directory moves while the host's stays.
+fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8]) {
+    for proc in ctx.m.tasks.processes() {
+        let old = match proc.directories().cwd {
+            Some(Place::Virtual(v)) if v.mount.id == mount => Some(v.names.view().to_vec()),
+            Some(_) => None,
+            None => hostview::readlink(format!("/proc/{}/cwd", proc.tgid).as_bytes()).ok(),
+        };
+        let Some(rest) = old.as_deref().and_then(|old| path::below(old, from)) else { continue };
+        let new = path::append(to, rest);
+        if let Ok(place) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&new) {
+            proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd = Some(place);
+        }
     }
 }
 

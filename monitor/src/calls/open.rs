@@ -158,6 +158,14 @@ fn missing(ctx: &Ctx<'_>, named: &Named, led: &Led, wanted: Wanted) -> Result<An
 
 /// A file of the host.
 fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) -> Result<Answer> {
+    let is_magic = matches!(place, Place::Host(h) if h.is_magic);
+    if is_magic
+        && wanted.changes()
+        && let Some(v) = place.host_path().and_then(|link| ctx.overlaid_magic(link))
+        && v.attr.kind == FileKind::Regular
+    {
+        return overlaid_file(ctx, named, led, &v, wanted);
+    }
     if led.as_given && place.is_native() {
         return Ok(Answer::Native);
     }
@@ -166,7 +174,6 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     }
     let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
     let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
-    let is_magic = matches!(place, Place::Host(h) if h.is_magic);
     if !plain || !is_plain_kind || is_magic || !ctx.m.acts_for(ctx.tid()) {
         if place.is_directory() && !place.is_native() {
             return foreign_directory(ctx, place, wanted);
@@ -228,7 +235,9 @@ fn overlaid_file(
 /// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
 fn hand_over_host(fd: OwnedFd, v: &VirtualPlace, wanted: Wanted) -> Answer {
     let answer = Answer::Fd(fd, wanted.has(libc::O_CLOEXEC));
-    if v.mount.flags.vstat {
+    // A file of the store shows the numbers of the file that it stands for.
+    let is_as_on_host = Place::Virtual(v.clone()).is_as_on_host();
+    if v.mount.flags.vstat || !is_as_on_host {
         Answer::Require(syscalls::GroupSet::STAT, Box::new(answer))
     } else {
         answer

@@ -3,11 +3,13 @@
 use super::Ctx;
 use crate::hostview;
 use crate::mounts::Mount;
-use crate::namei::{Names, VirtualPlace};
+use crate::namei::{Names, Place, VirtualPlace};
 use crate::path;
 use crate::statbuf::Info;
 use crate::view::PRESENT;
 use abi::fs::Name;
+use abi::{Errno, Result};
+use engine::{Answer, Arg, Rewrite};
 use std::sync::Arc;
 
 impl Ctx<'_> {
@@ -35,13 +37,68 @@ impl Ctx<'_> {
 
     /// The inode of the view behind a descriptor that is the host's, if an overlay has it.
     pub(super) fn overlaid(&self, fd: i32) -> Option<VirtualPlace> {
-        let overlays = self.overlays();
-        if overlays.is_empty() {
+        if self.overlays().is_empty() {
             return None;
         }
-        let link = self.link_of(fd)?;
-        for mount in overlays {
-            let Some(rest) = mount.overlay().and_then(|fs| fs.path_of_host(&link)) else {
+        self.overlaid_file_of(&self.link_of(fd)?)
+    }
+
+    /// What a magic link of /proc leads to, if an overlay has it: opening it for writing is the overlay's to do.
+    pub(super) fn overlaid_magic(&self, link: &[u8]) -> Option<VirtualPlace> {
+        if self.overlays().is_empty() {
+            return None;
+        }
+        let own = path::below(link, b"/proc/self")
+            .map(|rest| path::append(format!("/proc/{}", self.proc.tgid).as_bytes(), rest));
+        let target = hostview::readlink(own.as_deref().unwrap_or(link)).ok()?;
+        self.overlaid_file_of(&target)
+    }
+
+    /// Links an open file without a name, made by `O_TMPFILE` or since removed, to a name that an overlay decides
+    /// about; `None` if the call is another.
+    pub(super) fn link_nameless(&self) -> Result<Option<Answer>> {
+        if self.row.name != "linkat" || self.overlays().is_empty() {
+            return Ok(None);
+        }
+        let from = self.named(0)?;
+        let by_name = || {
+            let own = format!("/proc/{}/fd", self.proc.tgid);
+            let dirs = [b"/proc/self/fd".as_slice(), b"/dev/fd", own.as_bytes()];
+            let number = dirs.iter().find_map(|dir| path::below(&from.text, dir))?;
+            std::str::from_utf8(number).ok()?.parse().ok()
+        };
+        let Some(fd) = from.own.unwrap_or_else(by_name) else { return Ok(None) };
+        let Some(link) = self.link_of(fd).filter(|l| l.ends_with(b" (deleted)")) else {
+            return Ok(None);
+        };
+        let to = self.named(1)?;
+        let led = self.lead(&to)?;
+        let Place::Virtual(dir) = &led.found.parent else { return Ok(None) };
+        let Some(fs) = dir.mount.overlay() else { return Ok(None) };
+        if led.found.place.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        self.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
+        let own = self.tracee.descriptor(fd)?;
+        if fs.link_nameless(&own, &link, dir.attr.ino, Name::new(&led.found.name)?)? {
+            return Ok(Some(Answer::Return(Ok(0))));
+        }
+        // By name: the descriptor was opened by the monitor, and the kernel takes it for itself only from its opener.
+        let words = super::name::host_words(&led.found).ok_or(Errno::EXDEV)?;
+        let text = |words: &[u8]| Arg::Bytes([words, b"\0"].concat());
+        let cwd = Arg::Value(i64::from(libc::AT_FDCWD).cast_unsigned());
+        let own = text(format!("/proc/self/fd/{fd}").as_bytes());
+        let follow = Arg::Value(u64::from(libc::AT_SYMLINK_FOLLOW.cast_unsigned()));
+        Ok(Some(Answer::Rewrite(Box::new(Rewrite {
+            number: self.call.number,
+            args: vec![cwd.clone(), own, cwd, text(&words), follow],
+            ..Rewrite::default()
+        }))))
+    }
+
+    fn overlaid_file_of(&self, link: &[u8]) -> Option<VirtualPlace> {
+        for mount in self.overlays() {
+            let Some(rest) = mount.overlay().and_then(|fs| fs.path_of_host(link)) else {
                 continue;
             };
             let view_path = path::append(&mount.target, &rest);

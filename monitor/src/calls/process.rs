@@ -1,6 +1,7 @@
 //! ptrace(2): a debugger of the view takes the place of our own ptrace.
 
 use super::Ctx;
+use abi::Errno;
 use engine::{Answer, Tid};
 
 const PTRACE_TRACEME: u64 = 0;
@@ -11,8 +12,33 @@ const PTRACE_SEIZE: u64 = 0x4206;
 /// go; notification goes on.
 pub(super) fn ptrace(ctx: &Ctx<'_>) -> Answer {
     match ctx.arg(0) {
-        PTRACE_TRACEME if ctx.tracee.is_traced() => Answer::DetachAndRestart,
-        PTRACE_ATTACH | PTRACE_SEIZE => Answer::DetachOthers(vec![Tid(ctx.int(1))]),
+        PTRACE_TRACEME if ctx.tracee.is_traced() => {
+            if needs_us(ctx, ctx.tracee.tid()) {
+                return Answer::Return(Err(Errno::EPERM));
+            }
+            Answer::DetachAndRestart
+        }
+        PTRACE_ATTACH | PTRACE_SEIZE => {
+            let target = Tid(ctx.int(1));
+            if needs_us(ctx, target) {
+                return Answer::Return(Err(Errno::EPERM));
+            }
+            Answer::DetachOthers(vec![target])
+        }
         _ => Answer::Native,
     }
+}
+
+/// Whether a process, or a forebear whose filters it has, was given data by the monitor call by call: those calls
+/// would fail under a debugger. It may be debugged from a shell that did no such thing.
+fn needs_us(ctx: &Ctx<'_>, tid: Tid) -> bool {
+    let needs = ctx.m.engine().back_end() == engine::BackEnd::Notify
+        && ctx.m.engine().process(tid).is_some_and(|p| p.needs_own_tracer());
+    if needs {
+        tracing::error!(
+            tid = tid.0,
+            "can't be debugged: its shell has written to a virtual file; start the debugger from a new `umview` shell"
+        );
+    }
+    needs
 }

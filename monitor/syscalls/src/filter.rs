@@ -97,7 +97,7 @@ pub fn verdict(groups: GroupSet, call: &SeccompData) -> Verdict {
     match row(call.nr) {
         Some(row) if row.is_trapped(groups, &call.args) => trapped(row),
         Some(_) => Verdict::Allow,
-        None => unknown(groups, call.nr),
+        None => unknown(groups),
     }
 }
 
@@ -109,15 +109,10 @@ fn trapped(row: &Row) -> Verdict {
     }
 }
 
-/// Numbers without a row: reserved virtual calls are the monitor's, the rest is not there.
-fn unknown(groups: GroupSet, number: u32) -> Verdict {
-    if !groups.contains(GroupSet::BASE) {
-        Verdict::Allow
-    } else if (VIRTUAL.0..=VIRTUAL.1).contains(&number) {
-        Verdict::Trap
-    } else {
-        NOT_THERE
-    }
+/// Numbers without a row: reserved virtual calls are the monitor's, and so is the refusal of all others,
+/// which it logs.
+fn unknown(groups: GroupSet) -> Verdict {
+    if groups.contains(GroupSet::BASE) { Verdict::Trap } else { Verdict::Allow }
 }
 
 /// What is to be done for one number, before its arguments are looked at.
@@ -129,7 +124,7 @@ enum Leaf {
 }
 
 fn leaf(groups: GroupSet, number: u32) -> Leaf {
-    let Some(row) = row(number) else { return Leaf::Always(unknown(groups, number)) };
+    let Some(row) = row(number) else { return Leaf::Always(unknown(groups)) };
     let mut conditions = Vec::new();
     for trap in row.traps.iter().filter(|trap| groups.contains(trap.group.set())) {
         if trap.all.is_empty() {
@@ -167,7 +162,8 @@ fn ranges(groups: GroupSet) -> Vec<(u32, Leaf)> {
 /// arguments. The number decides before any argument is loaded, so that the kernel's bitmap of
 /// numbers that are always allowed (`seccomp_cache_prepare`) by-passes the program for most calls.
 ///
-/// With `Base`, numbers without a row answer `ENOSYS` in the filter; without it, they pass.
+/// With `Base`, numbers without a row are trapped, so that the monitor refuses and logs them; without it,
+/// they pass.
 #[must_use]
 pub fn program(groups: GroupSet, action: Action) -> Vec<SockFilter> {
     let ranges = ranges(groups);

@@ -11,7 +11,8 @@
 //!   has to wait, and what the kernel leaves of it is written back in virtual time (`CallAnswer::Run`).
 //!
 //! The frequency is for all clocks but those of CPU time; `offset` and `base` move the wall clock alone, as setting
-//! the clock does. Locks: one over the paces of a mount; nothing is called while it is held.
+//! the clock does. Locks: one over the watchers of a mount, which they are called
+//! under, then one over its paces, under which nothing is called.
 //!
 //! Limits: a wait that is under way when the frequency changes ends when it was to end before. Time stamps of
 //! files are the host's, also those that drivers make (`abi::fs::Timestamp::now`), and so are `SO_RCVTIMEO` and its

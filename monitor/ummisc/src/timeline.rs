@@ -1,7 +1,7 @@
 //! The arithmetic of a virtual time.
 
 use crate::hostclock::{self, SECOND};
-use abi::module::{Pace, Paces, VirtualClocks};
+use abi::module::{Pace, PaceChange, Paces, VirtualClocks};
 use abi::{Errno, Result};
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -36,11 +36,13 @@ fn ceiling(nanos: i128, rate: u64) -> i128 {
     scaled.div_euclid(rate) + i128::from(scaled.rem_euclid(rate) != 0)
 }
 
+type Watcher = Box<dyn Fn(PaceChange) + Send + Sync>;
+
 /// The time of one mount. Clones of an `Arc` of it are with its tree and with its calls.
 pub struct Timeline {
     paces: RwLock<Paces>,
     frequency: Mutex<f64>,
-    watchers: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
+    watchers: Mutex<Vec<Watcher>>,
 }
 
 /// What can be read and set by the files of a mount.
@@ -82,8 +84,10 @@ impl Timeline {
     /// What a virtual clock shows at this moment; `None` for a clock that is the kernel's.
     #[must_use]
     pub fn now(&self, clock: i32) -> Option<i128> {
-        let real = hostclock::now(clock)?;
-        Some(shown_at(&self.pace(clock)?, real))
+        // Under the lock: a real time before a change must not meet the paces after it.
+        let paces = self.paces.read().unwrap_or_else(PoisonError::into_inner);
+        let pace = paces.of(clock)?;
+        Some(shown_at(pace, hostclock::now(clock)?))
     }
 
     /// Whether durations are the same inside and outside.
@@ -126,64 +130,54 @@ impl Timeline {
     /// - `EINVAL` if the text is no decimal number, or a frequency outside 0.000001 to 1000000.
     pub fn set(&self, setting: Setting, text: &str) -> Result<()> {
         match setting {
-            Setting::Frequency => self.set_frequency(text)?,
+            Setting::Frequency => {
+                let frequency: f64 = text.parse().map_err(|_| Errno::EINVAL)?;
+                if !(FREQUENCY_MIN..=FREQUENCY_MAX).contains(&frequency) {
+                    return Err(Errno::EINVAL);
+                }
+                self.change(|paces| set_frequency(paces, frequency));
+                *self.frequency.lock().unwrap_or_else(PoisonError::into_inner) = frequency;
+            }
             Setting::Offset => {
                 let nanos = narrow(parse_seconds(text)?);
-                let mut paces = self.write();
-                let delta = nanos.saturating_sub(paces.realtime.offset_nanos);
-                paces.realtime.offset_nanos = nanos;
-                paces.tai.offset_nanos = paces.tai.offset_nanos.saturating_add(delta);
+                self.change(|paces| {
+                    let delta = nanos.saturating_sub(paces.realtime.offset_nanos);
+                    paces.realtime.offset_nanos = nanos;
+                    paces.tai.offset_nanos = paces.tai.offset_nanos.saturating_add(delta);
+                });
             }
             Setting::Base => {
                 let nanos = narrow(parse_seconds(text)?);
-                let mut paces = self.write();
-                let delta = nanos.saturating_sub(paces.realtime.base_nanos);
-                paces.realtime.base_nanos = nanos;
-                paces.tai.base_nanos = paces.tai.base_nanos.saturating_add(delta);
+                self.change(|paces| {
+                    let delta = nanos.saturating_sub(paces.realtime.base_nanos);
+                    paces.realtime.base_nanos = nanos;
+                    paces.tai.base_nanos = paces.tai.base_nanos.saturating_add(delta);
+                });
             }
         }
-        self.tell();
-        Ok(())
-    }
-
-    fn set_frequency(&self, text: &str) -> Result<()> {
-        let frequency: f64 = text.parse().map_err(|_| Errno::EINVAL)?;
-        if !(FREQUENCY_MIN..=FREQUENCY_MAX).contains(&frequency) {
-            return Err(Errno::EINVAL);
-        }
-        // At most 2^52: exact enough in either type.
-        let rate = (frequency * f64::from(1_u32 << 16) * f64::from(1_u32 << 16)).round() as u64;
-        let mut paces = self.write();
-        for (clock, pace) in each(&mut paces) {
-            let real = hostclock::now(clock).unwrap_or(0);
-            let shown = shown_at(pace, real);
-            *pace = Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
-        }
-        *self.frequency.lock().unwrap_or_else(PoisonError::into_inner) = frequency;
         Ok(())
     }
 
     /// Sets the wall clock by its offset, as clock_settime(2) does.
     pub(crate) fn set_wall(&self, nanos: i128) {
-        {
-            let mut paces = self.write();
+        self.change(|paces| {
             let real = hostclock::now(libc::CLOCK_REALTIME).unwrap_or(0);
             let delta = narrow(nanos - shown_at(&paces.realtime, real));
-            let Paces { realtime, tai, .. } = &mut *paces;
-            for pace in [realtime, tai] {
-                pace.offset_nanos = pace.offset_nanos.saturating_add(delta);
+            for pace in [&mut paces.realtime.offset_nanos, &mut paces.tai.offset_nanos] {
+                *pace = pace.saturating_add(delta);
             }
+        });
+    }
+
+    /// Makes a change between its two moments. One at a time: the watchers' lock is held throughout.
+    fn change(&self, make: impl FnOnce(&mut Paces)) {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        for watcher in watchers.iter() {
+            watcher(PaceChange::Begins);
         }
-        self.tell();
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Paces> {
-        self.paces.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn tell(&self) {
-        for watcher in self.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            watcher();
+        make(&mut self.paces.write().unwrap_or_else(PoisonError::into_inner));
+        for watcher in watchers.iter() {
+            watcher(PaceChange::Over);
         }
     }
 }
@@ -193,8 +187,19 @@ impl VirtualClocks for Timeline {
         *self.paces.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, told: Box<dyn Fn() + Send + Sync>) {
+    fn watch(&self, told: Watcher) {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+}
+
+/// No clock jumps: each counts from what it shows at this moment.
+fn set_frequency(paces: &mut Paces, frequency: f64) {
+    // At most 2^52: exact enough in either type.
+    let rate = (frequency * f64::from(1_u32 << 16) * f64::from(1_u32 << 16)).round() as u64;
+    for (clock, pace) in each(paces) {
+        let real = hostclock::now(clock).unwrap_or(0);
+        let shown = shown_at(pace, real);
+        *pace = Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
     }
 }
 
@@ -252,7 +257,7 @@ mod tests {
     use super::{Setting, Timeline, ceiling, parse_seconds, real_of, seconds_text, shown_at};
     use crate::hostclock::{self, SECOND};
     use abi::Errno;
-    use abi::module::{Pace, VirtualClocks};
+    use abi::module::{Pace, PaceChange, VirtualClocks};
     use proptest::prelude::*;
 
     #[test]
@@ -297,14 +302,15 @@ mod tests {
         let time = Timeline::default();
         let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let heard = std::sync::Arc::clone(&count);
-        time.watch(Box::new(move || {
-            heard.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        time.watch(Box::new(move |change| {
+            let weight = if change == PaceChange::Begins { 1 } else { 10 };
+            heard.fetch_add(weight, std::sync::atomic::Ordering::Relaxed);
         }));
         time.set(Setting::Frequency, "2").unwrap();
         time.set_wall(5);
         // Error: a refused setting is no change.
         assert_eq!(time.set(Setting::Frequency, "fast"), Err(Errno::EINVAL));
-        assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 2);
+        assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 22);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct Started {
     stderr: (Stream, Receiver<()>),
     end: Receiver<std::io::Result<ExitStatus>>,
     deadline: Instant,
+    /// Bytes of its output that were waited for.
+    seen: usize,
 }
 
 impl Started {
@@ -87,7 +89,7 @@ impl Started {
         let stdout = child.stdout.take().map(Stream::follow).expect("it is piped");
         let stderr = child.stderr.take().map(Stream::follow).expect("it is piped");
         let (pid, end) = (child.id(), when_it_ends(child));
-        Self { name, pid, stdin, stdout, stderr, end, deadline: Instant::now() + limit }
+        Self { name, pid, stdin, stdout, stderr, end, deadline: Instant::now() + limit, seen: 0 }
     }
 
     /// Its process id.
@@ -105,19 +107,20 @@ impl Started {
         stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()).expect("it reads its input");
     }
 
-    /// Waits until its output holds a text, and returns all output.
+    /// Waits until its output holds a text behind the last one that was waited for, and returns what came since.
     ///
     /// # Panics
     /// If the text does not come in time.
     pub fn read_until(&mut self, text: &str) -> String {
         loop {
-            let seen = self.stdout.0.text();
-            if seen.contains(text) {
-                return seen;
+            let all = self.stdout.0.text();
+            let fresh = all.get(self.seen..).unwrap_or_default();
+            if let Some(at) = fresh.find(text) {
+                let end = at + text.len();
+                self.seen += end;
+                return fresh[..end].to_owned();
             }
-            if self.stdout.1.recv_timeout(self.left()).is_err()
-                && !self.stdout.0.text().contains(text)
-            {
+            if self.stdout.1.recv_timeout(self.left()).is_err() && self.stdout.0.text() == all {
                 self.fail(&format!("did not print {text:?}"));
             }
         }

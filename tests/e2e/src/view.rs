@@ -103,6 +103,7 @@ pub struct View {
     options: Vec<String>,
     folder: PathBuf,
     stdin: String,
+    limit: Duration,
     is_native: bool,
 }
 
@@ -128,6 +129,7 @@ impl View {
             options: Vec::new(),
             folder: "/tmp".into(),
             stdin: String::new(),
+            limit: LIMIT,
             is_native: false,
         }
     }
@@ -165,6 +167,13 @@ impl View {
         self
     }
 
+    /// Other text in the place of a mark in its options.
+    #[must_use]
+    pub fn replace(mut self, mark: &str, text: &str) -> Self {
+        self.options.iter_mut().for_each(|option| *option = option.replace(mark, text));
+        self
+    }
+
     /// The folder in which it starts, which is its HOME, too.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
@@ -176,6 +185,13 @@ impl View {
     #[must_use]
     pub fn stdin(mut self, text: &str) -> Self {
         self.stdin = text.to_owned();
+        self
+    }
+
+    /// How long its commands may take, in place of a minute.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
     }
 
@@ -234,6 +250,6 @@ impl View {
             .env("TZ", "UTC")
             .env("TERM", "dumb");
         command.env("SHELL", "/bin/sh");
-        Started::new(command, LIMIT)
+        Started::new(command, self.limit)
     }
 }

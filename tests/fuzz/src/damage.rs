@@ -11,7 +11,7 @@ pub fn damage(bytes: &mut [u8], noise: &mut Noise) {
         let at = place(bytes, noise);
         let room = bytes.len() - at;
         match noise.below(9) {
-            0 | 1 => bytes[at] = noise.number().to_le_bytes()[0],
+            0 | 1 => bytes[at] = noise.draw().to_le_bytes()[0],
             2 => bytes[at] ^= 1 << noise.below(8),
             3 | 4 => put(&mut bytes[at..], &noise.edge().to_le_bytes()[..2]),
             5 => put(&mut bytes[at..], &noise.edge().to_le_bytes()[..4]),
@@ -24,7 +24,7 @@ pub fn damage(bytes: &mut [u8], noise: &mut Noise) {
             }
             _ => {
                 let length = noise.below(600).min(room);
-                let byte = noise.number().to_le_bytes()[0] * u8::from(noise.chance(50));
+                let byte = noise.draw().to_le_bytes()[0] * u8::from(noise.chance(50));
                 bytes[at..at + length].fill(byte);
             }
         }

@@ -11,7 +11,7 @@ impl Noise {
     }
 
     /// The next number.
-    pub fn number(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,7 +21,7 @@ impl Noise {
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
         let limit = u64::try_from(limit.max(1)).unwrap_or(u64::MAX);
-        usize::try_from((self.number() >> 11) % limit).unwrap_or(0)
+        usize::try_from((self.draw() >> 11) % limit).unwrap_or(0)
     }
 
     /// True in `percent` of 100 cases.
@@ -33,7 +33,7 @@ impl Noise {
     pub fn edge(&mut self) -> u64 {
         let near = [0, 1, 2, 3, 4, 8, 255, 256, 511, 512, 1023, 1024, 4095, 4096, 65_535, 65_536];
         match self.below(6) {
-            0 => self.number(),
+            0 => self.draw(),
             1 => u64::MAX >> self.below(64),
             2 => 1 << self.below(64),
             _ => near[self.below(near.len())],

@@ -72,10 +72,10 @@ fn cow_agrees_with_the_kernels_overlayfs() {
     }
     let known = known_differences();
     let mut met = BTreeSet::new();
-    for round in 0..count().div_ceil(200).min(20) {
+    for round in 0..count().div_ceil(200).min(100) {
         let (lower, lower2, upper, base) = (scratch(), scratch(), scratch(), scratch());
-        populate(lower.path());
-        populate(lower2.path());
+        populate(lower.path(), false);
+        populate(lower2.path(), false);
         let mounted = match Mounted::new(lower2.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {
@@ -129,7 +129,7 @@ fn the_kernel_reads_our_store_as_its_upper_directory() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path());
+        populate(lower.path(), true);
         let upper = scratch();
         let (ours, _) = overlay(lower.path(), upper.path(), Mode::Cow, false, &[]);
         let mut model = Model::of(&ours, who.uid);
@@ -206,7 +206,7 @@ fn we_read_an_upper_directory_of_the_kernels() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path());
+        populate(lower.path(), true);
         let mounted = match Mounted::new(lower.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {

@@ -102,28 +102,15 @@ pub(crate) fn count() -> usize {
     std::env::var("VIEWOS_MODEL_OPS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
 }
 
-pub(crate) fn populate(root: &Path) {
+/// The lower tree: two directories alike, with files that have several names or, if not `linked`, without.
+pub(crate) fn populate(root: &Path, linked: bool) {
+    let (h, g) = if linked { ("d/h&d/g", "g&d/g") } else { ("d/h=linked", "g=linked") };
     for top in ["l", "r"] {
         let at = root.join(top);
         std::fs::create_dir(&at).unwrap();
-        make(
-            &at,
-            &[
-                "d/",
-                "d/f=deep",
-                "d/g=linked",
-                "d/h&d/g",
-                "d/s>target",
-                "d/e/",
-                "e/",
-                "e/f=e",
-                "e/d/",
-                "e/d/f=deepest",
-                "f=file",
-                "g&d/g",
-                "s>d/f",
-            ],
-        );
+        let mut entries = vec!["d/", "d/f=deep", "d/g=linked", h, "d/s>target", "d/e/", "e/"];
+        entries.extend(["e/f=e", "e/d/", "e/d/f=deepest", "f=file", g, "s>d/f"]);
+        make(&at, &entries);
     }
 }
 
@@ -139,7 +126,7 @@ fn run(
     caller();
     for round in 0..rounds {
         let (lower, upper) = (scratch(), scratch());
-        populate(lower.path());
+        populate(lower.path(), true);
         let before = watch.map(|w| picture(&lower.path().join(w)));
         let mut random = Random::new(seed + u64::try_from(round).unwrap());
         let mut subject = Some(remount(lower.path(), upper.path()));

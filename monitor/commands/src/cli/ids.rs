@@ -80,6 +80,6 @@ pub struct Viewsudo {
     #[arg(short, long)]
     pub non_interactive: bool,
     /// Variables for the environment, the command and its arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME=VALUE|COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "NAME=VALUE|COMMAND")]
     pub words: Vec<OsString>,
 }

@@ -28,6 +28,8 @@ fn every_help_has_examples() {
 fn a_command_keeps_its_own_options() {
     let read = Umview::parse_from(["umview", "-p", "umfuse", "ls", "-p", "--su", "x"]);
     assert_eq!((read.preload.len(), read.command.len(), read.su), (1, 4, None));
+    let read = Umview::parse_from(["umview", "-pumfuse", "-qVtry", "ls", "-pumfuse"]);
+    assert_eq!((read.preload.len(), read.name.as_str(), read.command.len()), (1, "try", 2));
     let read = Umview::parse_from(["umview", "--su", "id"]);
     assert_eq!((read.su.as_deref(), read.command.len()), (Some("root"), 1));
     let read = Umview::parse_from(["umview", "--su=alice", "--", "-x"]);
@@ -36,6 +38,8 @@ fn a_command_keeps_its_own_options() {
     assert_eq!((read.name.as_str(), read.line.as_deref()), ("try", Some("-x".as_ref())));
     let read = Viewsudo::parse_from(["viewsudo", "-u", "alice", "A=1", "id", "-u"]);
     assert_eq!((read.user.as_deref(), read.words.len()), (Some("alice"), 3));
+    let read = Viewsudo::parse_from(["viewsudo", "-ualice", "-g", "games", "ls", "-u"]);
+    assert_eq!((read.user.as_deref(), read.words.len()), (Some("alice"), 2));
     let read = Viewsu::parse_from(["viewsu", "-", "alice", "-c", "id"]);
     assert_eq!((read.words.len(), read.command.as_deref()), (2, Some("id".as_ref())));
     let read = Viewsu::parse_from(["viewsu", "alice", "--", "-x", "f"]);

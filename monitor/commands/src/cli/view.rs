@@ -77,7 +77,7 @@ pub struct Umview {
     )]
     pub line: Option<OsString>,
     /// The command and its arguments; by default $SHELL
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -119,9 +119,15 @@ pub struct UmAttach {
                   PS1='\\u@$(viewname -p):\\w\\$ '     user@host[server:view]:~$ in a view, user@host:~$ outside"
 )]
 pub struct Viewname {
-    /// Print host[server:view] for a prompt: the monitor's process id, the name or else the number of the view;
-    /// outside a view the host alone
-    #[arg(short, long, conflicts_with = "name")]
+    /// Print the name for a prompt
+    // The text is here because the documentation would take its brackets for a link.
+    #[arg(
+        short,
+        long,
+        conflicts_with = "name",
+        help = "Print host[server:view] for a prompt: the monitor's process id, the name or else the number of \
+                the view; outside a view the host alone"
+    )]
     pub prompt: bool,
     /// The name to set
     #[arg(value_name = "NAME")]

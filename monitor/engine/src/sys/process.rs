@@ -72,9 +72,10 @@ pub(crate) fn allow_tracer(tracer: i32) {
 
 /// tgkill(2) to a thread of this process.
 pub(crate) fn signal_own_thread(tid: i32, signal: i32) {
+    let tgid = std::process::id();
     // SAFETY:
     // 1. Takes integers only; the handler for the doorbell signal is installed before any ring.
-    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
+    unsafe { libc::syscall(libc::SYS_tgkill, tgid, tid, signal) };
 }
 
 /// kill(2)

@@ -142,6 +142,23 @@ pub(crate) fn answer_fd(
     Ok(())
 }
 
+/// Puts `fd` into the caller at its lowest free number, closed at exec, while it waits for its answer.
+pub(crate) fn add_fd(listener: BorrowedFd<'_>, id: u64, fd: BorrowedFd<'_>) -> io::Result<i32> {
+    let request = AddFd {
+        id,
+        flags: 0,
+        srcfd: fd.as_raw_fd() as u32,
+        newfd: 0,
+        newfd_flags: libc::O_CLOEXEC as u32,
+    };
+    // SAFETY:
+    // 1. `request` has the layout of `struct seccomp_notif_addfd` and is only read.
+    let number = check(i64::from(unsafe {
+        libc::ioctl(listener.as_raw_fd(), IOCTL_ADDFD, &raw const request)
+    }))?;
+    Ok(number as i32)
+}
+
 /// Asks that the answering thread be woken on the caller's processor. Linux 6.6; an older kernel refuses.
 pub(crate) fn wake_on_same_cpu(listener: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY:

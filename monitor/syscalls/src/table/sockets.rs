@@ -11,7 +11,7 @@ const SEND: &[Trap] = &[Trap::always(Group::Send), Trap::always(Group::Socket)];
 const RECV: &[Trap] = &[Trap::always(Group::Recv), Trap::always(Group::Socket)];
 
 const STACKS: &str = "the kernel's until network stacks can be mounted";
-const PEER: &str = "the address of an AF_UNIX peer is the host's path";
+const NAME: &str = "an AF_UNIX address is the view's path in processes that bound one which the kernel knows by another";
 
 /// All calls on sockets; `AF_UNIX` addresses are paths inside a `struct sockaddr_un`.
 pub(super) const SOCKETS: &[Row] = &[
@@ -25,10 +25,10 @@ pub(super) const SOCKETS: &[Row] = &[
         .note("an AF_UNIX address is a path; other families are the kernel's"),
     Row::new("listen", 50, Handler::SocketState, SOCKET).fds(&[0]).planned(STACKS),
     Row::new("shutdown", 48, Handler::SocketState, SOCKET).fds(&[0]).planned(STACKS),
-    Row::new("accept", 43, Handler::Accept, SOCKET).fds(&[0]).planned(PEER),
-    Row::new("accept4", 288, Handler::Accept, SOCKET).fds(&[0]).planned(PEER),
-    Row::new("getsockname", 51, Handler::SocketName, SOCKET).fds(&[0]).planned(PEER),
-    Row::new("getpeername", 52, Handler::SocketName, SOCKET).fds(&[0]).planned(PEER),
+    Row::new("accept", 43, Handler::Accept, SOCKET).fds(&[0]).note(NAME),
+    Row::new("accept4", 288, Handler::Accept, SOCKET).fds(&[0]).note(NAME),
+    Row::new("getsockname", 51, Handler::SocketName, SOCKET).fds(&[0]).note(NAME),
+    Row::new("getpeername", 52, Handler::SocketName, SOCKET).fds(&[0]).note(NAME),
     Row::new("getsockopt", 55, Handler::SocketOption, SOCKET).fds(&[0]).planned(STACKS),
     Row::new("setsockopt", 54, Handler::SocketOption, SOCKET).fds(&[0]).planned(STACKS),
     Row::new(
@@ -45,7 +45,7 @@ pub(super) const SOCKETS: &[Row] = &[
     Row::new("sendmmsg", 307, Handler::Send, SEND)
         .fds(&[0])
         .planned("an AF_UNIX address given here is taken for the host's path"),
-    Row::new("recvfrom", 45, Handler::Recv, SOCKET).fds(&[0]).planned(PEER),
+    Row::new("recvfrom", 45, Handler::Recv, SOCKET).fds(&[0]).note(NAME),
     Row::new("recvmsg", 47, Handler::Recv, RECV)
         .fds(&[0])
         .planned("a virtual descriptor that arrives by SCM_RIGHTS is the placeholder"),

@@ -80,6 +80,27 @@ fn every_wait_follows_the_frequency() {
 }
 
 #[test]
+fn every_call_that_takes_a_time_takes_the_views() {
+    need("gcc", "gcc");
+    let built = Work::new(User::Root);
+    let source = built.write("waits.c", include_str!("waits.c"));
+    let program = built.name("waits");
+    let compiled = native(User::Root).run(&format!("gcc -O1 {source} -o {program}"));
+    assert_eq!(compiled.code, Some(0), "{compiled:?}");
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let mnt = work.folder("mnt");
+        let line = format!(
+            "mount -t ummisctime none {mnt} && echo 100 > {mnt}/frequency && \
+             echo 777777 > {mnt}/offset && {program}"
+        );
+        let output = View::of(combination).preload("ummisc").run(&line);
+        let bad: Vec<&str> = output.success().lines().filter(|l| !l.ends_with(" ok")).collect();
+        assert_eq!(bad, ["done"], "{combination:?}: {output:?}");
+    }
+}
+
+#[test]
 fn an_offset_moves_the_wall_clock_and_umount_gives_the_hosts_back() {
     for combination in combinations() {
         let work = Work::new(combination.1);
@@ -214,6 +235,62 @@ fn clocks_agree_whether_read_by_call_or_in_the_process() {
         );
         let output = View::of(combination).preload("ummisc").run(&line);
         assert_eq!(output.success(), "bad 0\n".repeat(6), "{combination:?}: {output:?}");
+    }
+}
+
+/// Six threads that read the steady clock until the input ends, and how often it went back.
+const SPIN: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static volatile int over;
+static long back;
+static void *look(void *unused) {
+    struct timespec now, last = {0};
+    struct timeval tv;
+    while (!over) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec < last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec < last.tv_nsec))
+            __sync_fetch_and_add(&back, 1);
+        last = now;
+        gettimeofday(&tv, 0);
+        time(0);
+    }
+    return unused;
+}
+int main(void) {
+    pthread_t threads[6];
+    char byte;
+    for (int i = 0; i < 6; i++) pthread_create(&threads[i], 0, look, 0);
+    while (read(0, &byte, 1) == 1) {}
+    over = 1;
+    for (int i = 0; i < 6; i++) pthread_join(threads[i], 0);
+    printf("back %ld\n", back);
+    return 0;
+}
+"#;
+
+#[test]
+fn no_thread_sees_the_steady_clock_go_back_when_its_pace_changes() {
+    need("gcc", "gcc");
+    let built = Work::new(User::Root);
+    let source = built.write("spin.c", SPIN);
+    let program = built.name("spin");
+    let compiled = native(User::Root).run(&format!("gcc -O1 -pthread {source} -o {program}"));
+    assert_eq!(compiled.code, Some(0), "{compiled:?}");
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let mnt = work.folder("mnt");
+        let line = format!(
+            "mkfifo {mnt}-fifo; for i in 1 2 3; do\n\
+             {program} < {mnt}-fifo & exec 9> {mnt}-fifo; mount -t ummisctime none {mnt}\n\
+             for f in 2 7 100 1 50 3; do echo $f > {mnt}/frequency; done\n\
+             exec 9>&-; wait $!; umount {mnt}; done"
+        );
+        let output = View::of(combination).preload("ummisc").run(&line);
+        assert_eq!(output.success(), "back 0\n".repeat(3), "{combination:?}: {output:?}");
     }
 }
 

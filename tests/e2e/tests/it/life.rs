@@ -53,6 +53,8 @@ fn what_can_not_be_executed_has_the_status_of_shells() {
         assert!(missing.stderr.contains("no-such-program"), "{missing:?}");
         let no_program = view.command(&["/etc/passwd"]);
         assert_eq!(no_program.code, Some(126), "{no_program:?}");
+        let no_option = view.clone().option("--nosuch").run("true");
+        assert_eq!((no_option.code, no_option.stdout.as_str()), (Some(125), ""), "{no_option:?}");
         let no_module = view.clone().preload("nosuch").run("true");
         assert_eq!(no_module.code, Some(125), "{no_module:?}");
         assert!(no_module.stderr.contains("no module nosuch"), "{no_module:?}");

@@ -29,7 +29,7 @@ const LINES: [(&str, &str); 54] = [
     ("tar cf - --sort=name --exclude=big . | tar tvf - --full-time", "tar"),
     ("tar czf x.tgz a && mkdir o && tar xzf x.tgz -C o && diff -r a o/a && echo same", "tar"),
     (
-        "cp -a . ../copy && diff -r --no-dereference . ../copy; ls -l --time-style=full-iso ../copy | tail -n +2; rm -r ../copy",
+        "cp -a . ../copy && diff -r --no-dereference . ../copy; find ../copy ! -type d -printf '%p %s %n %t %l\\n' | sort; rm -r ../copy",
         "coreutils",
     ),
     ("grep -rn the . | sort; grep -c line a/one.txt; grep -q nosuch table; echo $?", "grep"),
@@ -202,8 +202,10 @@ fn template(user: User, work: &Work) {
 /// Runs one line in a fresh folder. What it printed, with the folder's name left out, and the status.
 fn result_of(view: &View, line: &str, prefix: &str, work: &Work, user: User) -> Result {
     let (template, folder) = (work.name("template"), work.name("w"));
-    let fresh =
-        format!("chmod -R u+rwX {folder} 2>/dev/null; rm -rf {folder}; cp -a {template} {folder}");
+    let store = work.name("store");
+    let fresh = format!(
+        "rm -rf {store}; mkdir {store}; chmod -R u+rwX {folder} 2>/dev/null; rm -rf {folder}; cp -a {template} {folder}"
+    );
     let _ = native(user).folder(work.path()).run(&fresh).success();
     let output = view.run(&format!("cd {prefix}{folder} || exit 99\n{line}"));
     let text = output.stdout.replace(&format!("{prefix}{folder}"), "W").replace(&folder, "W");
@@ -228,7 +230,8 @@ fn expected(user: User) -> &'static [Result] {
 fn all_lines_agree(user: User, view: &View, prefix: &str) {
     let work = Work::new(user);
     template(user, &work);
-    let view = view.clone().folder(work.path());
+    // A view that keeps its changes has a store of its own for each line.
+    let view = view.clone().folder(work.path()).replace("STORE", &work.name("store"));
     let mut wrong = String::new();
     for ((line, package), expect) in LINES.iter().zip(expected(user)) {
         let program = line.split_whitespace().next().unwrap_or_default();
@@ -258,12 +261,12 @@ fn is_there(engine: Engine, user: User) -> bool {
 
 /// One test for each way, so that they run side by side.
 macro_rules! ways {
-    ($($name:ident: $engine:ident, $user:ident, $module:expr, $prefix:expr;)*) => {$(
+    ($($name:ident: $engine:ident, $user:ident, $options:expr, $prefix:expr;)*) => {$(
         #[test]
         fn $name() {
             if is_there(Engine::$engine, User::$user) {
                 let view = View::new().engine(Engine::$engine).user(User::$user);
-                let view = $module.iter().fold(view, |view, module: &&str| view.preload(module));
+                let view = $options.iter().fold(view, |view, option: &&str| view.option(option));
                 all_lines_agree(User::$user, &view, $prefix);
             }
         }
@@ -273,9 +276,12 @@ macro_rules! ways {
 ways! {
     empty_view_by_notification_of_root: Notify, Root, [], "";
     empty_view_by_ptrace_of_nobody: Trace, Nobody, [], "";
-    loaded_view_by_notification_of_nobody: Notify, Nobody, ["unreal"], "";
-    unreal_by_notification_of_root: Notify, Root, ["unreal"], "/unreal";
-    unreal_by_notification_of_nobody: Notify, Nobody, ["unreal"], "/unreal";
-    unreal_by_ptrace_of_root: Trace, Root, ["unreal"], "/unreal";
-    unreal_by_ptrace_of_nobody: Trace, Nobody, ["unreal"], "/unreal";
+    loaded_view_by_notification_of_nobody: Notify, Nobody, ["-punreal"], "";
+    unreal_by_notification_of_root: Notify, Root, ["-punreal"], "/unreal";
+    unreal_by_notification_of_nobody: Notify, Nobody, ["-punreal"], "/unreal";
+    unreal_by_ptrace_of_root: Trace, Root, ["-punreal"], "/unreal";
+    unreal_by_ptrace_of_nobody: Trace, Nobody, ["-punreal"], "/unreal";
+    cow_over_all_by_notification_of_root: Notify, Root, ["--mount=viewfs:STORE:/:cow"], "";
+    cow_over_all_by_ptrace_of_nobody: Trace, Nobody, ["--mount=viewfs:STORE:/:cow"], "";
+    mincow_over_all_by_notification_of_nobody: Notify, Nobody, ["--mount=viewfs:STORE:/:mincow"], "";
 }

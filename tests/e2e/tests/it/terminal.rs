@@ -20,14 +20,15 @@ fn jobs_are_stopped_continued_and_interrupted_from_the_terminal() {
                 ("echo rea''dy; cat\n", "ready"),
                 ("one\n", "one\r\none"),
                 ("\x1a", "Stopped"),
+                ("", "bash-"),
                 ("jobs; echo bet''ween\n", "between"),
                 ("fg\n", "cat\r\n"),
                 ("two\n", "two\r\ntwo"),
-                ("\x03", "^C"),
+                ("\x03", "\nbash-"),
                 ("echo sta''tus=$?\n", "status=130"),
                 ("sleep 1000 &\n", "[1] "),
-                ("kill -STOP %1; wait -f %1 2>/dev/null; jobs\n", "Stopped                 sleep"),
-                ("kill %1; kill -CONT %1; wait %1; echo sta''tus=$?\n", "status=143"),
+                ("kill -STOP %1; wait %1 2>/dev/null; jobs\n", "Stopped"),
+                ("kill %1; kill -CONT %1 2>&1; wait %1; echo sta''tus=$?\n", "status=143"),
                 ("exit 5\n", "exit"),
             ] {
                 shell.write(typed);

@@ -1,0 +1,4 @@
+//! Suites of others, natively and in views.
+
+mod images;
+mod python;

@@ -1,0 +1,90 @@
+//! viewfs over `/` answers what the kernel answers, and leaves alone what is not its to change.
+
+use e2e::{Engine, User, View, Work, combinations, native, need};
+
+const TREE: &str = include_str!("overlay_tree.sh");
+const TABLE: &str = include_str!("overlay_table.py");
+
+/// Names, kinds, modes, owners, times and contents below a folder. FIFOs are left out: what passes through one
+/// is no change of the tree, but moves its times.
+const DIGEST: &str = "find tree ! -type p -printf '%p %y %m %U %G %s %T@ %l %n\\n' | sort | sha256sum; \
+                      find tree -type f -print0 | sort -z | xargs -0 cat | sha256sum";
+
+/// The table's lines of a fresh tree, and digests of the tree before and after.
+fn table(view: &View, work: &Work) -> (Vec<String>, bool) {
+    let host = native(User::Nobody).folder(work.path());
+    let tree = work.name("tree");
+    let fresh = format!(
+        "chmod -R u+rwX tree store 2>/dev/null; rm -rf tree store; mkdir store; sh make.sh {tree}"
+    );
+    let _ = host.run(&fresh).success();
+    let before = host.run(DIGEST);
+    let output = view.run(&format!("/usr/bin/python3 table.py {tree}"));
+    assert_eq!(output.code, Some(0), "{output:#?}");
+    let after = host.run(DIGEST);
+    (output.stdout.lines().map(str::to_owned).collect(), before.success() == after.success())
+}
+
+fn prepared() -> Work {
+    need("python3", "python3");
+    let work = Work::new(User::Nobody);
+    work.write("make.sh", TREE);
+    work.write("table.py", TABLE);
+    work
+}
+
+fn agrees(engine: Engine, mode: &str, keeps_tree: bool) {
+    if !combinations().contains(&(engine, User::Nobody)) {
+        return;
+    }
+    let work = prepared();
+    let expected = table(&native(User::Nobody).folder(work.path()), &work).0;
+    let mount = format!("--mount=viewfs:{}:/:{mode}", work.name("store"));
+    let view = View::of((engine, User::Nobody)).option(&mount).folder(work.path());
+    let (found, is_same) = table(&view, &work);
+    let pairs = expected.iter().zip(&found).filter(|(e, f)| e != f);
+    let wrong: Vec<String> =
+        pairs.map(|(e, f)| format!("natively: {e}\nin view:  {f}\n")).collect();
+    assert!(wrong.is_empty(), "{mode}: {} lines differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(expected.len(), found.len(), "{mode}");
+    assert!(is_same || !keeps_tree, "{mode}: the tree below was changed");
+}
+
+#[test]
+fn the_table_holds_over_cow_by_notification_and_the_tree_below_stays() {
+    agrees(Engine::Notify, "cow", true);
+}
+
+#[test]
+fn the_table_holds_over_cow_by_ptrace_and_the_tree_below_stays() {
+    agrees(Engine::Trace, "cow", true);
+}
+
+#[test]
+fn the_table_holds_over_mincow() {
+    agrees(Engine::Notify, "mincow", false);
+}
+
+#[test]
+fn mkdir_p_goes_through_a_folder_that_only_root_may_write() {
+    for (engine, _) in combinations() {
+        let work = Work::new(User::Nobody);
+        let store = work.folder("store");
+        let view = View::of((engine, User::Nobody))
+            .option(&format!("--mount=viewfs:{store}:/:mincow"))
+            .folder(work.path());
+        let line = "mkdir -p /opt/viewos-e2e/a/b && cd /opt && echo x >viewos-e2e/a/b/c && ls viewos-e2e/a/b";
+        assert_eq!(view.run(line).success(), "c\n", "{engine:?}");
+        assert!(!std::path::Path::new("/opt/viewos-e2e").exists());
+    }
+}
+
+#[test]
+fn capabilities_may_be_kept_over_a_change_of_user() {
+    for combination in combinations() {
+        let view = View::of(combination);
+        let line = "viewsu -s /bin/sh -c 'setpriv --reuid man --regid man --init-groups id -un'";
+        let output = view.run(line);
+        assert_eq!(output.success(), "man\n", "{combination:?}: {output:?}");
+    }
+}
