@@ -11,6 +11,7 @@ use crate::process::Process;
 use crate::rewrite::reopen;
 use crate::sys::seccomp;
 use crate::tracee::{HostTracee, Tracee};
+use crate::tracer::family;
 use crate::{TaskStart, Tid};
 use abi::Errno;
 use std::os::fd::{AsFd, OwnedFd};
@@ -203,12 +204,7 @@ fn without_registers(
 
 /// A task that ptrace does not show us, because a debugger of the view has its family.
 fn adopt(engine: &Arc<Engine>, tid: Tid) -> Option<Arc<Process>> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", tid.0)).ok()?;
-    let field = |name: &str| -> Option<i32> {
-        status.lines().find_map(|l| l.strip_prefix(name))?.trim().parse().ok()
-    };
-    let tgid = field("Tgid:")?;
-    let parent = field("PPid:")?;
+    let (tgid, parent) = family(tid)?;
     let (process, parent) = if let Some(process) = engine.process(Tid(tgid)) {
         (process, Some(Tid(tgid)))
     } else {

@@ -617,7 +617,7 @@ impl Tracer {
 }
 
 /// Thread group and parent of a task, from /proc.
-fn family(tid: Tid) -> Option<(i32, i32)> {
+pub(crate) fn family(tid: Tid) -> Option<(i32, i32)> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", tid.0)).ok()?;
     let field = |name: &str| -> Option<i32> {
         status.lines().find_map(|l| l.strip_prefix(name))?.trim().parse().ok()

@@ -75,12 +75,14 @@ fn flags_of(own: &OwnedFd) -> i32 {
     nix::fcntl::fcntl(own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0)
 }
 
-fn position(own: &OwnedFd) -> Result<u64> {
+/// The offset of an open file.
+pub(super) fn position(own: &OwnedFd) -> Result<u64> {
     let at = nix::unistd::lseek(own, 0, Whence::SeekCur).map_err(crate::hostview::errno)?;
     u64::try_from(at).map_err(|_| Errno::EINVAL)
 }
 
-fn set_position(own: &OwnedFd, at: u64) -> Result<()> {
+/// Moves the offset of an open file.
+pub(super) fn set_position(own: &OwnedFd, at: u64) -> Result<()> {
     let at = i64::try_from(at).map_err(|_| Errno::EOVERFLOW)?;
     nix::unistd::lseek(own, at, Whence::SeekSet).map_err(crate::hostview::errno).map(drop)
 }

@@ -1,6 +1,7 @@
 //! Working directory, root, and reading directories.
 
 use super::Ctx;
+use super::data::{position, set_position};
 use crate::hostview;
 use crate::namei::{Place, VirtualPlace};
 use crate::path;
@@ -8,7 +9,6 @@ use crate::vfiles::{VFile, VKind};
 use abi::fs::{Cookie, FileKind, Handle, Name};
 use abi::{Errno, Result};
 use engine::Answer;
-use nix::unistd::Whence;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
 
@@ -216,16 +216,6 @@ fn added_names(ctx: &Ctx<'_>, dir: &[u8]) -> Vec<(Vec<u8>, u64, FileKind)> {
             (name, ino, kind)
         })
         .collect()
-}
-
-fn position(own: &OwnedFd) -> Result<u64> {
-    let at = nix::unistd::lseek(own, 0, Whence::SeekCur).map_err(hostview::errno)?;
-    Ok(u64::try_from(at).unwrap_or(0))
-}
-
-fn set_position(own: &OwnedFd, at: u64) -> Result<()> {
-    let at = i64::try_from(at).map_err(|_| Errno::EOVERFLOW)?;
-    nix::unistd::lseek(own, at, Whence::SeekSet).map_err(hostview::errno).map(drop)
 }
 
 fn driver_entries(
