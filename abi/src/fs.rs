@@ -179,6 +179,28 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// The attributes of an empty file of root without times, for a file system to change what it knows better.
+    #[must_use]
+    pub fn new(ino: Ino, kind: FileKind, perm: u16) -> Self {
+        let time = Timestamp::default();
+        Self {
+            ino,
+            kind,
+            perm,
+            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            rdev: DevNum::default(),
+            size_bytes: 0,
+            blocks_512: 0,
+            block_size: 4096,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: None,
+        }
+    }
+
     /// `st_mode`: type and permission bits together.
     #[must_use]
     pub fn mode(&self) -> u32 {
@@ -322,6 +344,22 @@ pub struct StatFs {
     pub files_free: u64,
     /// `f_namelen` in bytes.
     pub name_bytes_max: u32,
+}
+
+impl Default for StatFs {
+    /// A file system that counts nothing and has names of usual length.
+    fn default() -> Self {
+        Self {
+            magic: 0,
+            block_size: 4096,
+            blocks: 0,
+            blocks_free: 0,
+            blocks_available: 0,
+            files: 0,
+            files_free: 0,
+            name_bytes_max: 255,
+        }
+    }
 }
 
 /// The position after a directory entry, as `d_off`. 0 is the beginning; others are opaque but stable

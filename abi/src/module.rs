@@ -72,7 +72,7 @@ pub enum Object {
     Tree(Arc<dyn FileSystem>),
     /// A special file at the target.
     Device(Arc<dyn Device>),
-    /// A set of system calls, with a tree at the target that steers it.
+    /// A set of system calls, with a tree at the target that steers it; without one, the target shows what was there.
     Calls(Arc<dyn SyscallSet>, Option<Arc<dyn FileSystem>>),
     /// Binary formats that exec knows from now on, with the tree that steers them.
     Formats(Arc<dyn BinaryFormats>, Arc<dyn FileSystem>),

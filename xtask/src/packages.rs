@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 22] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
@@ -26,6 +26,7 @@ const PACKAGES: [Package; 21] = [
     package("gcc", "gcc"),
     package("gdisk", "sgdisk"),
     package("genisoimage", "genisoimage"),
+    package("genromfs", "genromfs"),
     package("git", "git"),
     package("libc6-dev", "/usr/include/stdio.h"),
     package("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_os.py"),
