@@ -25,10 +25,11 @@ use std::sync::Arc;
 /// ```
 ///
 /// The commands that run in a view need no such program of their own: they ask the monitor, which knows.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Composition {
     file_systems: Vec<Arc<dyn FileSystemType>>,
     devices: Vec<Arc<dyn DeviceType>>,
+    /// Those that were added: the tree's own are made when they are asked for.
     modules: Vec<Arc<dyn Module>>,
 }
 
@@ -42,9 +43,7 @@ impl Composition {
             Arc::new(iso9660::Iso9660Type),
             Arc::new(umfuse::memfs::MemFsType),
         ];
-        let modules: Vec<Arc<dyn Module>> =
-            vec![Arc::new(ummisc::Ummisc), Arc::new(umbinfmt::Umbinfmt)];
-        Self { file_systems, devices: Vec::new(), modules }
+        Self { file_systems, devices: Vec::new(), modules: Vec::new() }
     }
 
     /// One more driver for the module `umfuse`. It comes before the others: with the name of one of them it takes
@@ -83,6 +82,8 @@ impl Composition {
         let mut all = self.modules.clone();
         all.push(Arc::new(umfuse::Umfuse::new(self.file_systems.clone())));
         all.push(Arc::new(umdev));
+        all.push(Arc::new(ummisc::Ummisc));
+        all.push(Arc::new(umbinfmt::Umbinfmt));
         all.extend(monitor::builtin::modules());
         all
     }
