@@ -185,7 +185,16 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
-        self.powers(view).filter_map(|p| match p {
+        self.call_sets_at(view, PRESENT)
+    }
+
+    /// The same at an epoch.
+    pub(crate) fn call_sets_at<'a>(
+        &'a self,
+        view: &'a View,
+        at: Epoch,
+    ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
+        self.powers(view, at).filter_map(|p| match p {
             Power::Calls(set) => Some(set),
             _ => None,
         })
@@ -196,7 +205,7 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn BinaryFormats>> {
-        self.powers(view).filter_map(|p| match p {
+        self.powers(view, PRESENT).filter_map(|p| match p {
             Power::Formats(formats) => Some(formats),
             _ => None,
         })
@@ -207,10 +216,10 @@ impl Snapshot {
         !self.powerful.is_empty()
     }
 
-    fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
+    fn powers<'a>(&'a self, view: &'a View, at: Epoch) -> impl Iterator<Item = &'a Power> {
         self.powerful
             .iter()
-            .filter(|m| view.sees(m.view, m.born, PRESENT) && !m.is_detached())
+            .filter(move |m| view.sees(m.view, m.born, at) && !m.is_detached())
             .map(|m| &m.power)
     }
 

@@ -16,12 +16,13 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 22] = [
+const PACKAGES: [Package; 24] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
     package("dosfstools", "mkfs.fat"),
     package("e2fsprogs", "debugfs"),
+    package("faketime", "faketime"),
     package("fdisk", "sfdisk"),
     package("gcc", "gcc"),
     package("gdisk", "sgdisk"),
@@ -34,6 +35,7 @@ const PACKAGES: [Package; 22] = [
     package("make", "make"),
     package("mount", "mount"),
     package("mtools", "mcopy"),
+    package("musl-tools", "musl-gcc"),
     package("nodejs", "node"),
     package("perl", "perl"),
     package("python3", "python3"),

@@ -69,6 +69,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
 }
 
 fn put(ctx: &Ctx<'_>, info: &Info, buffer: u64) -> Result<Answer> {
+    let info = ctx.in_own_time(info);
     if ctx.row.name == "statx" {
         ctx.tracee.write(buffer, &info.to_statx())?;
     } else {

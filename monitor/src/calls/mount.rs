@@ -230,6 +230,8 @@ impl Monitor {
         let is_ghost = led.found.place.is_none();
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
         if let Some(clocks) = clocks {
+            // Files that are open have times, too.
+            groups |= GroupSet::STAT;
             let monitor = Arc::downgrade(&self.arc());
             clocks.watch(Box::new(move |change| {
                 if let Some(monitor) = monitor.upgrade() {
