@@ -373,7 +373,7 @@ impl Monitor {
     ) {
         let id = self.new_id();
         service.uses.fetch_add(1, Ordering::AcqRel);
-        self.mounts.insert(Arc::new(Mount {
+        let mount = Arc::new(Mount {
             id,
             view: view.id,
             born,
@@ -389,7 +389,9 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost,
             is_hidden: false,
-        }));
+        });
+        self.mounts.insert(Arc::clone(&mount));
+        self.show_in_sysfs(&mount);
         self.quick.clear();
     }
 
