@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 24] = [
+const PACKAGES: [Package; 27] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
@@ -32,12 +32,15 @@ const PACKAGES: [Package; 24] = [
     package("libc6-dev", "/usr/include/stdio.h"),
     package("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_os.py"),
     package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    package("lsof", "lsof"),
     package("make", "make"),
     package("mount", "mount"),
     package("mtools", "mcopy"),
     package("musl-tools", "musl-gcc"),
     package("nodejs", "node"),
+    package("parted", "parted"),
     package("perl", "perl"),
+    package("procps", "ps"),
     package("python3", "python3"),
     package("util-linux", "unshare"),
     package("xorriso", "xorriso"),

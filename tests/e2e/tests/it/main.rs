@@ -1,6 +1,7 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
 mod attach;
+mod block_devices;
 mod clocks;
 mod debuggers;
 mod descriptors;
