@@ -480,6 +480,67 @@ impl VFiles {
         self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&(mount, ino.0)).cloned()
     }
 
+    /// Before somebody else writes to an inode: what is held of it is written back, and let go if it can be.
+    pub(crate) fn let_go(&self, monitor: &Monitor, (mount, ino): (u64, Ino)) -> Result<()> {
+        let Some(file) = self.of_inode(mount, ino) else { return Ok(()) };
+        file.flush_maps()?;
+        file.write_pages()?;
+        self.sweep_if(monitor, |f| f.identity == file.identity);
+        Ok(())
+    }
+
+    /// Lets go of a regular file that has no name any more, as soon as nobody has it open.
+    pub(crate) fn let_go_nameless(&self, monitor: &Monitor, (mount, ino): (u64, Ino)) {
+        let Some(file) = self.of_inode(mount, ino) else { return };
+        let identity = file.identity;
+        let Some(kernels) = file.backing.kernel_file() else {
+            if !file.backing.is_in_use() {
+                drop(file);
+                self.remove(identity);
+            }
+            return;
+        };
+        let (monitor, doomed) = (Arc::downgrade(&monitor.arc()), kernels.doomed());
+        drop(file);
+        doomed.when_forgotten(Box::new(move || {
+            if let Some(monitor) = monitor.upgrade() {
+                monitor.vfiles.remove(identity);
+            }
+        }));
+    }
+
+    /// Takes a file that is not in use out of the tables.
+    fn remove(&self, identity: Identity) {
+        let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = map.get(&identity) else { return };
+        let mut inodes = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        // The two tables have it: whoever has it besides is just opening it.
+        let gone = (Arc::strong_count(file) <= 2 && !file.backing.is_in_use())
+            .then(|| map.remove(&identity))
+            .flatten();
+        if let Some(VKind::File { mount, ino }) = gone.as_ref().map(|file| &file.kind) {
+            inodes.remove(&(mount.id, ino.0));
+        }
+        drop((map, inodes));
+        // Its handles are released here, outside the locks.
+        drop(gone);
+    }
+
+    /// After somebody else wrote `data` to an inode: whoever has it open sees them.
+    pub(crate) fn changed(&self, (mount, ino): (u64, Ino), data: &[u8], offset: u64) -> Result<()> {
+        let Some(file) = self.of_inode(mount, ino) else { return Ok(()) };
+        if let Some(kernels) = file.backing.kernel_file() {
+            kernels.changed(offset, data.len());
+            return Ok(());
+        }
+        let mut state = file.state();
+        if state.is_filled {
+            file.backing.write_all_at(data, offset)?;
+        }
+        state.filled_bytes = state.filled_bytes.min(offset);
+        Ok(())
+    }
+
     /// Opens a regular file; `flags` are those of open(2) after `O_TRUNC` was done.
     pub(crate) fn open_regular(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;

@@ -9,9 +9,11 @@
 //! It never tells of a close then: who wants to know whether a file is in use asks for it to be forgotten.
 
 mod content;
+mod forgetter;
 mod nodes;
 
 pub use content::{Content, DriverFile};
+pub use forgetter::Forgetter;
 pub use nodes::{NodeNumber, Nodes};
 
 use crate::export::reply;
@@ -19,8 +21,8 @@ use abi::fs::{FallocateMode, SeekTo};
 use abi::{Errno, Result};
 use fuser::{
     BsdFileFlags, Config, FileAttr, FileHandle, FileType, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, Notifier, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyLseek,
-    ReplyOpen, ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
+    KernelConfig, LockOwner, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyWrite, Request, Session, SessionACL, TimeOrNow, WriteFlags,
 };
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -36,17 +38,6 @@ const THREADS: usize = 4;
 /// Nobody but the kernel changes such a file without telling it.
 const VALID: Duration = Duration::from_secs(1 << 30);
 
-/// The way back into the kernel, for names that it shall forget.
-pub struct Forgetter(Notifier);
-
-impl Forgetter {
-    /// Has the kernel forget a file as soon as nobody has it open or mapped; [`Nodes::are_forgotten`] tells when.
-    pub fn forget(&self, number: NodeNumber, name: &[u8]) {
-        // ENOENT: it has forgotten it already.
-        let _ = self.0.inval_entry(INodeNo::ROOT, OsStr::from_bytes(&nodes::name(number, name)));
-    }
-}
-
 /// Serves `nodes` from threads of their own until the mount is gone.
 ///
 /// `owner` is the user and group that the files show.
@@ -61,7 +52,7 @@ pub fn serve(device: OwnedFd, nodes: &Arc<Nodes>, owner: (u32, u32)) -> Result<F
     config.n_threads = Some(THREADS);
     // The kernel has asked whether the caller may come in.
     let session = Session::from_fd(server, device, SessionACL::All, config)?;
-    let forgetter = Forgetter(session.notifier());
+    let forgetter = Forgetter::new(session.notifier())?;
     std::thread::Builder::new().name("files".into()).spawn(move || {
         if let Err(error) = session.run() {
             tracing::debug!(%error, "no more files by /dev/fuse");

@@ -33,6 +33,13 @@ pub(crate) struct KernelFile {
     pub(crate) content: Arc<DriverFile>,
 }
 
+/// A file that shall be gone when nobody has it open any more.
+pub(super) struct Doomed {
+    files: Arc<KernelFiles>,
+    number: NodeNumber,
+    shown: Vec<u8>,
+}
+
 /// The monitor's own mount of `/dev/fuse`.
 pub(crate) struct KernelFiles {
     root: OwnedFd,
@@ -105,6 +112,18 @@ impl KernelFile {
         self.files.nodes.is_forgotten(self.number)
     }
 
+    pub(super) fn doomed(&self) -> Doomed {
+        let files = Arc::clone(&self.files);
+        Doomed { files, number: self.number, shown: self.shown.clone() }
+    }
+
+    /// After the driver changed bytes by itself: the kernel reads them anew.
+    pub(super) fn changed(&self, offset: u64, len: usize) {
+        if !self.is_forgotten() {
+            self.files.forgetter.changed(self.number, offset, len);
+        }
+    }
+
     fn open(&self, flags: i32) -> Result<OwnedFd> {
         let name = PathBuf::from(crate::path::os(&self.files.nodes.name(self.number, &self.shown)));
         openat(
@@ -114,6 +133,14 @@ impl KernelFile {
             Mode::empty(),
         )
         .map_err(errno)
+    }
+}
+
+impl Doomed {
+    /// Has the kernel forget the file, and calls when it has.
+    pub(super) fn when_forgotten(self, call: Box<dyn FnOnce() + Send>) {
+        self.files.nodes.when_forgotten(self.number, call);
+        self.files.forgetter.forget(self.number, &self.shown);
     }
 }
 

@@ -22,6 +22,8 @@ struct Node {
     content: Arc<dyn Content>,
     /// How often the kernel has looked it up without forgetting it.
     lookups: u64,
+    /// What to do when it has.
+    at_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// The name of a file in the root directory: the number, and after a colon the words that `/proc/PID/maps` shows.
@@ -46,7 +48,7 @@ impl Nodes {
     pub fn add(&self, content: Arc<dyn Content>) -> NodeNumber {
         // 0 is no inode, 1 is the root.
         let number = self.made.fetch_add(1, Ordering::Relaxed).saturating_add(2);
-        self.table().insert(number, Node { content, lookups: 0 });
+        self.table().insert(number, Node { content, lookups: 0, at_end: None });
         NodeNumber(number)
     }
 
@@ -75,12 +77,28 @@ impl Nodes {
 
     pub(super) fn forgotten(&self, number: NodeNumber, count: u64) {
         let mut table = self.table();
-        if let Some(node) = table.get_mut(&number.0) {
-            node.lookups = node.lookups.saturating_sub(count);
-            if node.lookups == 0 {
-                self.forgotten.notify_all();
-            }
+        let Some(node) = table.get_mut(&number.0) else { return };
+        node.lookups = node.lookups.saturating_sub(count);
+        if node.lookups > 0 {
+            return;
         }
+        let at_end = node.at_end.take();
+        drop(table);
+        self.forgotten.notify_all();
+        if let Some(call) = at_end {
+            call();
+        }
+    }
+
+    /// Calls once, when the kernel knows nothing of a file any more: now, or from the thread that hears of it.
+    pub fn when_forgotten(&self, number: NodeNumber, call: Box<dyn FnOnce() + Send>) {
+        if let Some(node) = self.table().get_mut(&number.0)
+            && node.lookups > 0
+        {
+            node.at_end = Some(call);
+            return;
+        }
+        call();
     }
 
     /// Whether the kernel knows nothing of a file: nobody has it open or mapped.
