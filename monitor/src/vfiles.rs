@@ -721,9 +721,22 @@ impl VFiles {
         map.values().cloned().collect()
     }
 
-    /// As [`sweep`](Self::sweep), young files as well: for umount.
-    pub(crate) fn sweep_all(&self, monitor: &Monitor) {
+    /// As [`sweep`](Self::sweep), young files as well: before the umount of `mount`.
+    pub(crate) fn sweep_all(&self, monitor: &Monitor, mount: u64) {
         self.sweep_if(monitor, |_| true);
+        // Of a large file the kernel has many pages to let go of, which takes longer than a sweep waits.
+        let Some(files) = self.accelerator.running() else { return };
+        let left = self.of_mount(mount);
+        let held = held_identities(monitor);
+        let slow = left.iter().filter(|f| !held.contains(&f.identity));
+        let slow: Vec<_> = slow
+            .filter_map(|f| f.backing.kernel_file())
+            .filter(|kernels| !is_mapped(monitor, kernels))
+            .collect();
+        if !slow.is_empty() {
+            files.wait_for(&slow);
+            self.sweep_if(monitor, |_| true);
+        }
     }
 
     /// Sweeps the files of one mount, but for one that is in use.
@@ -774,6 +787,15 @@ impl VFiles {
             }
         }
     }
+}
+
+/// Whether a process of the views has a file mapped.
+fn is_mapped(monitor: &Monitor, file: &backing::KernelFile) -> bool {
+    let shown = file.shown_in_maps();
+    monitor.engine().tgids().into_iter().any(|tgid| {
+        let maps = std::fs::read_to_string(format!("/proc/{tgid}/maps")).unwrap_or_default();
+        maps.lines().any(|line| line.ends_with(&shown))
+    })
 }
 
 /// The placeholders that some process of the views has open.
