@@ -95,6 +95,14 @@ impl VFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_directory(&self) -> bool {
+        match &self.kind {
+            VKind::Directory(_) | VKind::HostDirectory(_) => true,
+            VKind::Other(place) => place.is_directory(),
+            VKind::File { .. } | VKind::Device { .. } => false,
+        }
+    }
+
     /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
     pub(crate) fn is_kernels(&self) -> bool {
         self.backing.kernel_file().is_some()
@@ -459,7 +467,10 @@ impl VFiles {
             }
             None => {
                 let memory = placeholder::memfd(name)?;
-                memory.set_len(size)?;
+                // Smaller ones get their length with their bytes.
+                if size > FILLED_BYTES_MAX {
+                    memory.set_len(size)?;
+                }
                 (Backing::Placeholder(memory), size == 0)
             }
         };
@@ -664,7 +675,7 @@ impl VFiles {
             | libc::O_PATH
             | libc::O_SYNC
             | libc::O_DSYNC
-            | if file.backing.is_directory()? { libc::O_DIRECTORY } else { 0 };
+            | if file.is_directory() { libc::O_DIRECTORY } else { 0 };
         let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }

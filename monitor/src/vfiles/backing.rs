@@ -119,7 +119,7 @@ impl KernelFile {
     /// What the lines of /proc/PID/maps end in that are maps of it.
     pub(super) fn shown_in_maps(&self) -> String {
         let name = self.files.nodes.name(self.number, &self.shown);
-        format!(" /{}", String::from_utf8_lossy(&name))
+        format!("/{}", String::from_utf8_lossy(&name))
     }
 
     /// Whether the kernel knows nothing of it: nobody has it open or mapped.
@@ -187,13 +187,6 @@ impl Backing {
         match self {
             Self::Placeholder(file) => engine::descriptor::is_open_elsewhere(file.as_fd()),
             Self::Kernel(file) => !file.is_forgotten(),
-        }
-    }
-
-    pub(crate) fn is_directory(&self) -> Result<bool> {
-        match self {
-            Self::Placeholder(file) => Ok(file.metadata()?.is_dir()),
-            Self::Kernel(_) => Ok(false),
         }
     }
 
