@@ -168,7 +168,7 @@ impl Monitor {
         match &file.kind {
             VKind::Directory(v) => Ok(Place::Virtual(v.clone())),
             VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let fs = mount.tree().ok_or(Errno::EIO)?;
                 // Nothing is below a file: its name in the view is enough.
                 let names = crate::namei::Names::of(&file.view_path, walk.epoch);

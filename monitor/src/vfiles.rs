@@ -42,6 +42,8 @@ pub(crate) enum VKind {
     File { mount: Arc<Mount>, ino: Ino },
     /// A directory of a driver.
     Directory(VirtualPlace),
+    /// A FIFO of a driver: a pipe of the kernel's.
+    Fifo { mount: Arc<Mount>, ino: Ino },
     /// A directory of the host under another name.
     HostDirectory(Place),
     /// A special file.
@@ -99,7 +101,7 @@ impl VFile {
         match &self.kind {
             VKind::Directory(_) | VKind::HostDirectory(_) => true,
             VKind::Other(place) => place.is_directory(),
-            VKind::File { .. } | VKind::Device { .. } => false,
+            VKind::File { .. } | VKind::Fifo { .. } | VKind::Device { .. } => false,
         }
     }
 
@@ -110,14 +112,16 @@ impl VFile {
 
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
         match &self.kind {
-            VKind::File { mount, .. } => mount.tree().ok_or(Errno::EIO),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } => mount.tree().ok_or(Errno::EIO),
             _ => Err(Errno::EINVAL),
         }
     }
 
     pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
         match &self.kind {
-            VKind::File { mount, .. } | VKind::Device { mount, .. } => Some(mount),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } | VKind::Device { mount, .. } => {
+                Some(mount)
+            }
             VKind::Directory(v) => Some(&v.mount),
             VKind::Other(Place::Virtual(v)) => Some(&v.mount),
             VKind::Other(Place::Device(d)) => Some(&d.mount),
@@ -159,6 +163,11 @@ impl VFile {
         };
         state.reader = Some(handle);
         Ok(handle)
+    }
+
+    /// Another open file of what stands for it.
+    pub(crate) fn reopen(&self, flags: i32) -> Result<OwnedFd> {
+        self.backing.open(flags)
     }
 
     /// Adopts a handle that `create` gave.
@@ -328,7 +337,7 @@ impl VFile {
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
         match &self.kind {
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let attr = self.fs()?.getattr(*ino)?;
                 Ok(monitor.virtual_info(mount, attr))
             }
@@ -613,6 +622,25 @@ impl VFiles {
         self.hand_out(&file, flags, GroupSet::STAT)
     }
 
+    /// What stands for a FIFO: one pipe for an inode while anybody has it open, or waits for that.
+    pub(crate) fn fifo(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+        let key = (place.mount.id, place.attr.ino.0);
+        let known = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let kind = VKind::Fifo { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), placeholder::fifo()?, true)?;
+        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        map.insert(key, Arc::clone(&file));
+        drop(map);
+        self.insert(Arc::clone(&file), None);
+        Ok(file)
+    }
+
     /// Opens a directory of the host under another name.
     pub(crate) fn open_host_directory(&self, place: &Place, flags: i32) -> Result<Prepared> {
         let file = Self::make(
@@ -781,7 +809,11 @@ impl VFiles {
         {
             let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
             map.retain(|identity, file| {
-                let keep = !may_go(file) || held.contains(identity) || file.backing.is_in_use();
+                // Whoever has it besides the two tables is opening it, or waits for the other end of a FIFO.
+                let keep = !may_go(file)
+                    || Arc::strong_count(file) > 2
+                    || held.contains(identity)
+                    || file.backing.is_in_use();
                 if !keep {
                     gone.push(Arc::clone(file));
                 }
