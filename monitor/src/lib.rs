@@ -39,6 +39,7 @@ mod quick;
 mod sockets;
 mod statbuf;
 mod stats;
+mod sysfs;
 mod tasks;
 mod vfiles;
 mod view;

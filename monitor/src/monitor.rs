@@ -13,7 +13,7 @@ use crate::stats::Counts;
 use crate::tasks::{Proc, Tasks};
 use crate::vfiles::{VFile, VFiles, VKind, device_info};
 use crate::view::{Clock, View};
-use abi::fs::Attr;
+use abi::fs::{Attr, FileKind};
 use abi::{Errno, Result};
 use engine::{Answer, Call, Dispatcher, Engine, TaskStart, Tid, Tracee};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,6 +158,9 @@ impl Monitor {
                 };
                 info.attr.kind = entry.kind();
                 info.attr.size_bytes = 0;
+                if info.attr.kind == FileKind::Symlink {
+                    info.attr.perm = 0o777;
+                }
                 Ok(info)
             }
         }

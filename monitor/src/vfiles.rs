@@ -716,8 +716,13 @@ impl VFiles {
 
     /// The virtual file of this identity.
     pub(crate) fn by_stat(&self, s: &nix::sys::stat::FileStat) -> Option<Arc<VFile>> {
+        self.by_identity((s.st_dev, s.st_ino))
+    }
+
+    /// The same by the numbers alone.
+    pub(crate) fn by_identity(&self, identity: Identity) -> Option<Arc<VFile>> {
         let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(&(s.st_dev, s.st_ino)).cloned()
+        map.get(&identity).cloned()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 use crate::accounts::Account;
 use crate::ask;
 use crate::cli::{Engine, Umview};
+use crate::composition::Composition;
 use crate::exec::login_name;
 use crate::finish::{Status, answer};
 use crate::inspect::Question;
@@ -25,18 +26,18 @@ const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
 /// # Errors
 /// What keeps the view from starting, with the status 125; else the command's own end is this process's end, and it
 /// does not return.
-pub fn umview(words: &[OsString]) -> Result<()> {
+pub(crate) fn umview(words: &[OsString], parts: &Composition) -> Result<()> {
     let (own_name, rest) = words.split_first().context("no name")?;
     monitor::keeper::keep_if_asked(rest);
     if let Some((stage, command)) = Stage::read(rest) {
         return Err(stage.carry_out(command));
     }
     let outcome = if own_name.to_string_lossy().starts_with('-') {
-        login(rest)
+        login(rest, parts)
     } else if let Some(question) = Question::read(rest).filter(|_| is_in_view()) {
         return question.ask();
     } else {
-        begin(read(words))
+        begin(read(words), parts)
     };
     outcome.map_err(|cause| match cause.downcast::<Status>() {
         Ok(status) => Error::new(status),
@@ -57,15 +58,15 @@ fn is_in_view() -> bool {
 }
 
 /// The user's shell as a login shell in a view; the words are the shell's.
-fn login(words: &[OsString]) -> Result<()> {
+fn login(words: &[OsString], parts: &Composition) -> Result<()> {
     let shell = shell_of_account();
     let mut arguments = Umview::parse_from(["umview"]);
     let own_name = Some(login_name(&shell));
     arguments.command = std::iter::once(shell).chain(words.iter().cloned()).collect();
-    enter(arguments, own_name)
+    enter(arguments, own_name, parts)
 }
 
-fn begin(mut arguments: Umview) -> Result<()> {
+fn begin(mut arguments: Umview, parts: &Composition) -> Result<()> {
     if arguments.doctor {
         return doctor();
     }
@@ -74,17 +75,19 @@ fn begin(mut arguments: Umview) -> Result<()> {
     } else if arguments.command.is_empty() {
         arguments.command.push(shell());
     }
-    enter(arguments, None)
+    enter(arguments, None, parts)
 }
 
-fn enter(arguments: Umview, own_name: Option<String>) -> Result<()> {
+fn enter(arguments: Umview, own_name: Option<String>, parts: &Composition) -> Result<()> {
     let script = arguments.script.map(|file| Script { file, must_succeed: true });
     let mut stage = Stage { mounts: arguments.mount, script, su: arguments.su, own_name };
     if is_in_view() {
         if arguments.engine.is_some() || arguments.log.is_some() {
             bail!("--engine and --log are for the first view: a nested view shares its monitor");
         }
-        return nested(&arguments.name, &arguments.preload, stage, &arguments.command);
+        let needed = modules_of(&stage.mounts, parts)?;
+        let modules = arguments.preload.iter().chain(&needed);
+        return nested(&arguments.name, modules, stage, &arguments.command);
     }
     // A nested view sees what ~/.viewosrc has mounted.
     stage.script = stage.script.or_else(Script::of_user);
@@ -103,14 +106,18 @@ fn enter(arguments: Umview, own_name: Option<String>) -> Result<()> {
         log: arguments.log,
         command: arguments.command,
     };
-    run(&start)?.follow()
+    run(&start, parts)?.follow()
 }
 
-fn nested(name: &str, preload: &[String], stage: Stage, command: &[OsString]) -> Result<()> {
+fn nested<'a>(
+    name: &str,
+    modules: impl Iterator<Item = &'a String>,
+    stage: Stage,
+    command: &[OsString],
+) -> Result<()> {
     let name = (!name.is_empty()).then(|| name.to_owned());
-    let needed = modules_of(&stage.mounts)?;
     ask(&Request::NewView { name })?;
-    for module in preload.iter().chain(&needed) {
+    for module in modules {
         match ask(&Request::AddService { name: module.clone(), permanent: false }) {
             // The view around this one has loaded it: it is there.
             Err(refused) if refused.errno == Errno::EEXIST => {}

@@ -163,6 +163,8 @@ fn wanted(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<SetAttr> {
         }
         _ => {
             times(ctx, &mut changes)?;
+            changes.atime = changes.atime.map(|time| ctx.to_set(time));
+            changes.mtime = changes.mtime.map(|time| ctx.to_set(time));
             let is_now = changes.atime == Some(SetTime::Now) && changes.mtime == Some(SetTime::Now);
             if ctx.is_owner(mount, attr).is_err() {
                 if !is_now {

@@ -201,6 +201,11 @@ fn added_to_native(ctx: &Ctx<'_>, fd: i32, mut out: Entries) -> Result<Answer> {
 fn added_names(ctx: &Ctx<'_>, dir: &[u8]) -> Vec<(Vec<u8>, u64, FileKind)> {
     let view = ctx.proc.view();
     let mounts = ctx.m.mounts.snapshot();
+    if mounts.has_sysfs() && dir.starts_with(b"/sys/") {
+        let links = crate::sysfs::links(&mounts, &view, crate::view::PRESENT, dir);
+        let added = links.into_keys().filter(|n| hostview::lstat(&path::join(dir, n)).is_err());
+        return added.zip(1 << 40..).map(|(name, ino)| (name, ino, FileKind::Symlink)).collect();
+    }
     mounts
         .children(&view, crate::view::PRESENT, dir)
         .into_iter()

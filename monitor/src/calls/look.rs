@@ -13,6 +13,9 @@ use engine::Answer;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 
+/// `TMPFS_MAGIC` of linux/magic.h, which devtmpfs has too.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
 /// stat(2), lstat(2), fstat(2), newfstatat(2), statx(2).
 pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fstat" {
@@ -69,6 +72,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
 }
 
 fn put(ctx: &Ctx<'_>, info: &Info, buffer: u64) -> Result<Answer> {
+    let info = ctx.in_own_time(info);
     if ctx.row.name == "statx" {
         ctx.tracee.write(buffer, &info.to_statx())?;
     } else {
@@ -194,6 +198,12 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
     };
     match &place {
         Place::Virtual(v) => put_statfs(ctx, &v.mount),
+        // A special file that is mounted is no file system: without blocks df(1) leaves it out.
+        Place::Device(_) => {
+            let own = StatFs { magic: TMPFS_MAGIC, ..StatFs::default() };
+            ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&own, 0, 0))?;
+            Ok(Answer::Return(Ok(0)))
+        }
         // What lies in /dev and /proc, and foreign directories: as the host's.
         _ => {
             let at = place.host_path().unwrap_or(b"/dev");

@@ -6,6 +6,7 @@ mod data;
 mod directories;
 mod disks;
 mod exec;
+mod filetimes;
 mod ids;
 mod info;
 mod look;
@@ -68,7 +69,7 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
     };
     let ctx = Ctx { m, tracee, proc, call, row };
     match family(&ctx) {
-        Ok(answer) => answer,
+        Ok(answer) => filetimes::settle(&ctx, answer),
         Err(errno) => Answer::Return(Err(errno)),
     }
 }

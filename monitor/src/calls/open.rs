@@ -129,8 +129,8 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             Err(Errno::EACCES)
         }
         Place::Proc(_, procfs::Entry::File(table)) => {
-            let walk = ctx.walker();
-            let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
+            let mut walk = ctx.walker();
+            let bytes = procfs::content(ctx.m, &mut walk, *table, ctx.proc.tgid);
             Ok(hand_over(ctx, ctx.m.vfiles.open_other(&place, Some(&bytes), wanted.flags)?, wanted))
         }
         Place::Proc(..) | Place::Host(_) => Err(Errno::ELOOP),

@@ -2,9 +2,12 @@
 
 mod accelerator;
 mod attach;
+mod block_devices;
 mod clocks;
 mod debuggers;
 mod descriptors;
+mod examples;
+mod file_times;
 mod formats;
 mod forms;
 mod ids;
@@ -20,3 +23,4 @@ mod slides;
 mod sockets;
 mod specials;
 mod terminal;
+mod time_peers;
