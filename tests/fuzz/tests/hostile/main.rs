@@ -5,4 +5,5 @@
 
 mod disks;
 mod measure;
+mod views;
 mod volumes;

@@ -1,6 +1,7 @@
 //! File systems.
 
 use crate::measure::bounded;
+use abi::Errno;
 use abi::fs::{FileSystemType, FsSource};
 use abi::options::Options;
 use fuzz::{Fixture, Format, Noise, Overlay, fixtures, flip, images_wanted, run_images, use_up};
@@ -15,10 +16,20 @@ fn volume(fs_type: &dyn FileSystemType, fixture: &Fixture, number: u64, may_writ
     let classes = flip(&device, &fixture.places, &mut noise);
     let mut mounted = false;
     bounded(&format!("{} {number} {classes:?}", fixture.name), || {
-        let source = FsSource::Device(device.clone());
-        if let Ok(fs) = fs_type.mount(source, !writes, &mut Options::parse("")) {
+        let mount = |read_only| {
+            let source = FsSource::Device(device.clone());
+            fs_type.mount(source, read_only, &mut Options::parse(""))
+        };
+        let mut is_written = writes;
+        let mut result = mount(!writes);
+        if result.as_ref().is_err_and(|error| error.errno == Errno::EROFS) {
+            // A feature that is not written.
+            is_written = false;
+            result = mount(true);
+        }
+        if let Ok(fs) = result {
             mounted = true;
-            use_up(&*fs, &mut noise, writes);
+            use_up(&*fs, &mut noise, is_written);
         }
     });
     assert_eq!(device.stray(), None, "{} {number}: a write outside the image", fixture.name);
@@ -36,7 +47,7 @@ fn volumes(fs_type: &'static (dyn FileSystemType + Sync), format: Format, may_wr
             count.fetch_add(u64::from(is_mounted), Ordering::Relaxed);
         });
         let mounted = mounted.load(Ordering::Relaxed);
-        assert!(mounted * 8 >= images_wanted(), "{name}: {mounted} could be mounted");
+        assert!(mounted * 3 >= images_wanted(), "{name}: {mounted} could be mounted");
         eprintln!("{name}: {mounted} could be mounted");
     }
 }
