@@ -57,13 +57,14 @@ impl Finder<'_> {
             }
         }
         let start = self.block(table).start;
+        let image = self.image;
         for place in 0..self.shape.inodes_per_group {
             let number = group * self.shape.inodes_per_group + place + 1;
             let from = start + usize::try_from(place).unwrap_or(0) * self.shape.inode_bytes;
-            let Some(raw) = self.image.get(from..from + self.shape.inode_bytes) else { break };
+            let Some(raw) = image.get(from..from + self.shape.inode_bytes) else { break };
             if le16(raw, 0) != 0 && le16(raw, 26) != 0 {
                 self.places.add("inode", from..from + self.shape.inode_bytes, Sum::Inode(number));
-                self.inode(number, &raw.to_vec());
+                self.inode(number, raw);
             }
         }
     }
