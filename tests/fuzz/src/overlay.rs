@@ -65,6 +65,12 @@ impl Overlay {
         self.lock().written.take()
     }
 
+    /// Bytes of memory that the changes take.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.lock().pages.len() * PAGE
+    }
+
     /// What differs from the image: places and bytes.
     #[must_use]
     pub fn changes(&self) -> Vec<(u64, Vec<u8>)> {

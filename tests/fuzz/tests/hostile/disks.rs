@@ -45,7 +45,7 @@ fn a_hostile_table_gives_partitions_that_keep_to_themselves() {
             let device = Arc::new(Overlay::new(Arc::clone(&fixture.image), false));
             let classes = flip(&device, &fixture.places, &mut noise);
             let name = format!("{} {number} {classes:?}", fixture.name);
-            bounded(&name, || partitions(&device, &mut noise));
+            bounded(&name, &device, || partitions(&device, &mut noise));
             assert_eq!(device.stray(), None, "{name}: a write outside the disk");
         });
     }
@@ -56,7 +56,7 @@ fn qcow2(fixture: &Fixture, number: u64) {
     let mut noise = Noise::new(number);
     let device = Arc::new(Overlay::new(Arc::clone(&fixture.image), true));
     let classes = flip(&device, &fixture.places, &mut noise);
-    bounded(&format!("{} {number} {classes:?}", fixture.name), || {
+    bounded(&format!("{} {number} {classes:?}", fixture.name), &device, || {
         let Ok(disk) = Qcow2::open(device.clone()) else { return };
         let size = disk.geometry().size_bytes;
         let mut buffer = vec![0; 100_000];

@@ -1,5 +1,6 @@
 //! What a case may take.
 
+use fuzz::Overlay;
 use nix::time::{ClockId, clock_gettime};
 use peak_alloc::PeakAlloc;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +11,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Computing time: how busy the machine is does not matter.
 const TIME_MAX: Duration = Duration::from_secs(5);
-const MEMORY_MAX: usize = 64 << 20;
+const MEMORY_MAX: usize = 48 << 20;
 
 /// One case at a time: memory is counted for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -20,17 +21,17 @@ fn time() -> Duration {
     now.into()
 }
 
-/// Runs a case; its name goes into the message of a failure.
+/// Runs a case over a device, whose own memory does not count; its name goes into the message of a failure.
 ///
 /// # Panics
 /// If it takes too long or too much memory.
-pub(crate) fn bounded(name: &str, case: impl FnOnce()) {
+pub(crate) fn bounded(name: &str, device: &Overlay, case: impl FnOnce()) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     MEMORY.reset_peak_usage();
     let (memory, begin) = (MEMORY.current_usage(), time());
     case();
     let took = time() - begin;
-    let bytes = MEMORY.peak_usage().saturating_sub(memory);
+    let bytes = MEMORY.peak_usage().saturating_sub(memory + device.held_bytes());
     assert!(took < TIME_MAX, "{name} took {took:?}");
     assert!(bytes < MEMORY_MAX, "{name} took {bytes} bytes of memory");
     if std::env::var_os("VIEWOS_FUZZ_REPORT").is_some() {

@@ -15,7 +15,7 @@ fn volume(fs_type: &dyn FileSystemType, fixture: &Fixture, number: u64, may_writ
     let device = Arc::new(Overlay::new(Arc::clone(&fixture.image), !writes));
     let classes = flip(&device, &fixture.places, &mut noise);
     let mut mounted = false;
-    bounded(&format!("{} {number} {classes:?}", fixture.name), || {
+    bounded(&format!("{} {number} {classes:?}", fixture.name), &device, || {
         let mount = |read_only| {
             let source = FsSource::Device(device.clone());
             fs_type.mount(source, read_only, &mut Options::parse(""))
