@@ -38,6 +38,7 @@ mod sockets;
 mod statbuf;
 mod stats;
 mod tasks;
+mod utab;
 mod vfiles;
 mod view;
 

@@ -60,6 +60,22 @@ pub(crate) fn repair(path: &Path) -> Option<String> {
     e2fsck(path).map(|message| format!("after the repair: {message}"))
 }
 
+/// Repairs as a machine does at boot, with `e2fsck -p`, then checks again.
+pub(crate) fn preen(path: &Path) -> Option<String> {
+    let output = run(Command::new("e2fsck").arg("-p").arg(path));
+    // 1: errors were corrected.
+    if output.status.code().is_none_or(|code| code > 1) {
+        return Some(format!("e2fsck -p refused: {}", text(&output)));
+    }
+    e2fsck(path).map(|message| format!("after e2fsck -p: {message}"))
+}
+
+/// Has e2fsck replay the log and do nothing else.
+pub(crate) fn replay(path: &Path) {
+    let output = run(Command::new("e2fsck").args(["-y", "-E", "journal_only"]).arg(path));
+    assert!(output.status.code().is_some_and(|code| code <= 1), "{}", text(&output));
+}
+
 /// Lets the kernel mount the image for writing, so that it replays the log; false, said aloud,
 /// where loop mounts are not possible.
 pub(crate) fn kernel_replay(path: &Path) -> bool {
