@@ -25,6 +25,7 @@ pub mod control;
 mod credentials;
 mod elf;
 mod hostview;
+mod loop_attributes;
 mod loops;
 mod monitor;
 mod mounts;

@@ -7,12 +7,10 @@
 
 use crate::hostview;
 use crate::monitor::Monitor;
-use crate::mounts::{Content, Flags, Mount, Power};
+use crate::mounts::Content;
 use abi::Result;
-use abi::dev::DevNum;
 use abi::fs::{Caller, FileSystem, Name, OpenFlags, Opened};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use umfuse::memfs::MemFs;
 
 const FOLDER: &str = "/run/mount";
@@ -33,23 +31,8 @@ impl Monitor {
         if let Err(error) = copy(&fs, notes.get(..NOTES_BYTES_MAX).unwrap_or(&notes)) {
             tracing::debug!("{NOTES}: {error}");
         }
-        self.mounts.insert(Arc::new(Mount {
-            id: self.new_id(),
-            view: self.root_view.id,
-            born: self.clock.tick(),
-            target: FOLDER.as_bytes().to_vec(),
-            source: "none".into(),
-            fs_type: "umfusemem".into(),
-            options: "rw".into(),
-            content: Content::Tree(Arc::new(fs)),
-            power: Power::None,
-            flags: Flags::default(),
-            dev: DevNum { major: 0, minor: 6 },
-            service: None,
-            detached: AtomicBool::new(false),
-            is_ghost: hostview::lstat(FOLDER.as_bytes()).is_err(),
-            is_hidden: true,
-        }));
+        let is_ghost = hostview::lstat(FOLDER.as_bytes()).is_err();
+        self.insert_hidden(FOLDER, "umfusemem", Content::Tree(Arc::new(fs)), is_ghost);
     }
 }
 

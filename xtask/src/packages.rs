@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 24] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
@@ -34,8 +34,11 @@ const PACKAGES: [Package; 21] = [
     package("mount", "mount"),
     package("mtools", "mcopy"),
     package("nodejs", "node"),
+    package("parted", "parted"),
     package("perl", "perl"),
     package("python3", "python3"),
+    package("qemu-utils", "qemu-img"),
+    package("rsync", "rsync"),
     package("util-linux", "unshare"),
     package("xorriso", "xorriso"),
 ];

@@ -4,6 +4,7 @@ mod attach;
 mod clocks;
 mod debuggers;
 mod descriptors;
+mod disk_tools;
 mod formats;
 mod forms;
 mod ids;
