@@ -4,12 +4,12 @@
 use crate::crash::{Event, Recorder, image_at};
 use crate::device::{Ram, mount};
 use crate::hostile::Random;
-use crate::tools::{e2fsck, mke2fs, preen, replay, store};
+use crate::tools::{e2fsck, mke2fs, preen, repair, replay, store};
 use crate::tree::{digest, list, lookup};
+use abi::Result;
 use abi::fs::{
     Attr, Caller, FileKind, FileSystem, Ino, Name, OpenFlags, Opened, RenameFlags, SetAttr,
 };
-use abi::{Errno, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -306,25 +306,38 @@ fn ext4_shows_one_instant_after_a_cut_at_any_write() {
 
 fn has_no_log(args: &str) {
     let cuts = record(args, Session::play);
-    let mut refused = BTreeMap::new();
+    let mut refusals = 0;
     cuts.each(|image, window, what| {
         let what = format!("{args}: {what}");
-        let stored = store(&image);
-        let stored = store(&image);
-        assert_eq!(crate::tools::repair(&stored.path), None, "{what}");
-        if let Some(message) = None::<String> {
-            for line in message.lines().filter(|l| l.contains("/image: ") && !l.contains("FIXED")) {
-                refused
-                    .entry(line.rsplit_once("image: ").unwrap().1.to_owned())
-                    .or_insert(what.clone());
-            }
-            return;
+        let mut stored = store(&image);
+        if let Some(message) = preen(&stored.path) {
+            // An index that is made shows names twice.
+            let is_index =
+                message.contains("HTREE directory") && message.contains("Duplicate entry");
+            assert!(is_index, "{what}: {message}");
+            refusals += 1;
+            stored = store(&image);
+            assert_eq!(repair(&stored.path), None, "{what}");
         }
         let bytes = std::fs::read(&stored.path).unwrap();
         let fs = mount(Ram::new(bytes), true, "").unwrap();
         check_kept(&tree(&*fs).unwrap(), window, &what);
     });
-    assert!(refused.is_empty(), "{refused:#?}");
+    // Of some 600 images.
+    assert!(refusals < 12, "{refusals} images could not be mended by e2fsck -p");
+}
+
+#[test]
+fn ext4_without_a_log_is_mended_after_a_cut_at_any_write() {
+    // A group's part of the table that was never used may hold an inode: e2fsck asks.
+    let cuts = record("-t ext4 -b 1024 -O ^has_journal", Session::play);
+    cuts.each(|image, window, what| {
+        let stored = store(&image);
+        assert_eq!(repair(&stored.path), None, "{what}");
+        let bytes = std::fs::read(&stored.path).unwrap();
+        let fs = mount(Ram::new(bytes), true, "").unwrap();
+        check_kept(&tree(&*fs).unwrap(), window, what);
+    });
 }
 
 #[test]

@@ -37,8 +37,9 @@ pub(crate) struct Stored {
     pub(crate) path: PathBuf,
 }
 
+/// In memory where there is a folder for that: tools make what they write durable.
 pub(crate) fn store(bytes: &[u8]) -> Stored {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = folder.path().join("image");
     std::fs::write(&path, bytes).unwrap();
     Stored { _folder: folder, path }

@@ -8,6 +8,7 @@ mod disk_tools;
 mod formats;
 mod forms;
 mod ids;
+mod killed;
 mod life;
 mod mounts;
 mod names;
