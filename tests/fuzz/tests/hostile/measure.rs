@@ -11,7 +11,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 
 /// Computing time: how busy the machine is does not matter.
 const TIME_MAX: Duration = Duration::from_secs(5);
-const MEMORY_MAX: usize = 48 << 20;
+const MEMORY_MAX: usize = 16 << 20;
 
 /// One case at a time: memory is counted for the whole process.
 static ALONE: Mutex<()> = Mutex::new(());
