@@ -27,6 +27,7 @@ mod credentials;
 mod elf;
 mod hostview;
 pub mod keeper;
+mod loop_attributes;
 mod loops;
 mod monitor;
 mod mounts;
@@ -41,6 +42,7 @@ mod statbuf;
 mod stats;
 mod sysfs;
 mod tasks;
+mod utab;
 mod vfiles;
 mod view;
 

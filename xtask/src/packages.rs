@@ -16,7 +16,7 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 27] = [
+const PACKAGES: [Package; 29] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
@@ -42,6 +42,8 @@ const PACKAGES: [Package; 27] = [
     package("perl", "perl"),
     package("procps", "ps"),
     package("python3", "python3"),
+    package("qemu-utils", "qemu-img"),
+    package("rsync", "rsync"),
     package("util-linux", "unshare"),
     package("xorriso", "xorriso"),
 ];

@@ -518,7 +518,10 @@ impl NodeOptions {
 /// Mounts what a service brings by itself when it is loaded (`unreal`).
 pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service>) {
     match service.module.name() {
-        "umfuse" | "umdev" => return m.offer_loops(),
+        "umfuse" | "umdev" => {
+            m.offer_loops();
+            return m.offer_notes();
+        }
         "unreal" => {}
         _ => return,
     }
