@@ -163,7 +163,7 @@ impl Monitor {
         match &file.kind {
             VKind::Directory(v) => Ok(Place::Virtual(v.clone())),
             VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let fs = mount.tree().ok_or(Errno::EIO)?;
                 let names = match walk.canonical(&file.view_path) {
                     Ok(place) => place.names().clone(),
@@ -186,7 +186,7 @@ impl Monitor {
     /// Whether a task may look names up in a directory of a mount that enforces permissions.
     pub(crate) fn may_search(&self, proc: Option<&Proc>, dir: &VirtualPlace) -> Result<()> {
         match proc {
-            Some(proc) if dir.mount.flags.human => {
+            Some(proc) if calls::permission::binds(&dir.mount, proc) => {
                 calls::permission::check(&proc.credentials(), &dir.attr, libc::X_OK)
             }
             _ => Ok(()),

@@ -40,6 +40,8 @@ pub(crate) enum VKind {
     Directory(VirtualPlace),
     /// A directory of the host under another name.
     HostDirectory(Place),
+    /// A FIFO of a driver.
+    Fifo { mount: Arc<Mount>, ino: Ino },
     /// A special file.
     Device { mount: Arc<Mount>, number: u32 },
     /// Anything opened with `O_PATH`, or a file that umproc shows.
@@ -99,7 +101,9 @@ impl VFile {
 
     pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
         match &self.kind {
-            VKind::File { mount, .. } | VKind::Device { mount, .. } => Some(mount),
+            VKind::File { mount, .. }
+            | VKind::Fifo { mount, .. }
+            | VKind::Device { mount, .. } => Some(mount),
             VKind::Directory(v) => Some(&v.mount),
             VKind::Other(Place::Virtual(v)) => Some(&v.mount),
             VKind::Other(Place::Device(d)) => Some(&d.mount),
@@ -294,15 +298,28 @@ impl VFile {
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
         match &self.kind {
-            VKind::File { mount, ino } => {
-                let attr = self.fs()?.getattr(*ino)?;
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
+                let attr = mount.tree().ok_or(Errno::EIO)?.getattr(*ino)?;
                 Ok(monitor.virtual_info(mount, attr))
             }
             VKind::Directory(v) => {
                 let fs = v.mount.tree().ok_or(Errno::EIO)?;
-                Ok(monitor.virtual_info(&v.mount, fs.getattr(v.attr.ino)?))
+                let attr = match fs.getattr(v.attr.ino) {
+                    // It was removed: nothing of it is left but what it was.
+                    Err(Errno::ESTALE | Errno::ENOENT) => Attr { nlink: 0, ..v.attr.clone() },
+                    attr => attr?,
+                };
+                Ok(monitor.virtual_info(&v.mount, attr))
             }
-            VKind::HostDirectory(place) | VKind::Other(place) => monitor.info_of(place),
+            // The placeholder of one that was removed is a removed directory, too.
+            VKind::HostDirectory(place) => match monitor.info_of(place) {
+                Err(Errno::ENOENT) => {
+                    let s = nix::sys::stat::fstat(&self.backing);
+                    Ok(Info::of_host(&s.map_err(crate::hostview::errno)?))
+                }
+                info => info,
+            },
+            VKind::Other(place) => monitor.info_of(place),
             VKind::Device { mount, number } => Ok(device_info(mount, *number)),
         }
     }
@@ -544,6 +561,21 @@ impl VFiles {
         self.hand_out(&file, flags, GroupSet::STAT)
     }
 
+    /// The FIFO of the host at which all meet who open this one; kept until the mount goes.
+    pub(crate) fn fifo(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+        let key = (place.mount.id, place.attr.ino.0);
+        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let kind = VKind::Fifo { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), placeholder::fifo()?, true)?;
+        map.insert(key, Arc::clone(&file));
+        drop(map);
+        self.insert(Arc::clone(&file), None);
+        Ok(file)
+    }
+
     fn hand_out(&self, file: &VFile, flags: i32, groups: GroupSet) -> Result<Prepared> {
         let keep = libc::O_ACCMODE
             | libc::O_APPEND
@@ -627,7 +659,10 @@ impl VFiles {
         if count < limit && !self.budget.was_short() {
             return;
         }
-        self.sweep_if(monitor, |f| f.born.elapsed() > Duration::from_secs(1));
+        // Who waits in the open of a FIFO holds nothing yet that could be seen.
+        self.sweep_if(monitor, |f| {
+            !matches!(f.kind, VKind::Fifo { .. }) && f.born.elapsed() > Duration::from_secs(1)
+        });
     }
 
     fn sweep_if(&self, monitor: &Monitor, may_go: impl Fn(&VFile) -> bool) {

@@ -18,6 +18,7 @@ mod overlaid;
 pub(crate) mod permission;
 mod process;
 mod socket;
+mod special;
 mod umount;
 mod xattr;
 
