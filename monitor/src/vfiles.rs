@@ -101,9 +101,9 @@ impl VFile {
 
     pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
         match &self.kind {
-            VKind::File { mount, .. }
-            | VKind::Fifo { mount, .. }
-            | VKind::Device { mount, .. } => Some(mount),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } | VKind::Device { mount, .. } => {
+                Some(mount)
+            }
             VKind::Directory(v) => Some(&v.mount),
             VKind::Other(Place::Virtual(v)) => Some(&v.mount),
             VKind::Other(Place::Device(d)) => Some(&d.mount),

@@ -3,6 +3,7 @@
 use super::Ctx;
 use super::name::{Led, Named};
 use super::open::{caller_in, tree};
+use super::permission::is_read_only;
 use crate::hostview;
 use crate::mounts::Mount;
 use crate::namei::{Place, VirtualPlace, Walk};
@@ -156,6 +157,8 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
     let Some(place) = &led.found.place else {
         return match &led.found.parent {
             Place::Host(_) => ctx.by_kernel(&named, &led),
+            // The mount is asked for leave before the name is looked up (`do_unlinkat`).
+            Place::Virtual(dir) if is_read_only(&dir.mount) => Err(Errno::EROFS),
             _ => Err(Errno::ENOENT),
         };
     };

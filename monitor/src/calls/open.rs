@@ -280,11 +280,14 @@ pub(super) fn refuse_running(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Resul
         return Ok(());
     }
     for proc in ctx.m.tasks.processes() {
-        let exe = proc.exe.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(exe) = exe else { continue };
-        if let Ok(Place::Virtual(v)) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&exe)
-            && (v.mount.id, v.attr.ino) == (mount.id, attr.ino)
-        {
+        let starting = proc.pending_exec.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = proc.exe.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_it = |exe: Vec<u8>| {
+            let place = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&exe);
+            matches!(place, Ok(Place::Virtual(v))
+                if (v.mount.id, v.attr.ino) == (mount.id, attr.ino))
+        };
+        if running.is_some_and(is_it) || starting.and_then(|s| s.exe).is_some_and(is_it) {
             return Err(Errno::ETXTBSY);
         }
     }

@@ -2,7 +2,8 @@
 
 use super::Ctx;
 use crate::credentials::{
-    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, Credentials,
+    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD,
+    Credentials,
 };
 use crate::mounts::Mount;
 use crate::tasks::Proc;

@@ -30,7 +30,8 @@ pub(super) fn device(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<
         return Err(Errno::EACCES);
     }
     let number = v.attr.rdev;
-    let known = KNOWN.iter().find(|&&(major, minor, _)| (major, minor) == (number.major, number.minor));
+    let known =
+        KNOWN.iter().find(|&&(major, minor, _)| (major, minor) == (number.major, number.minor));
     let (_, _, path) = known.ok_or(Errno::ENXIO)?;
     let host = hostview::stat(path, true).map_err(|_| Errno::ENXIO)?;
     if host.st_rdev != number.to_raw() || v.attr.kind != abi::fs::FileKind::CharDevice {

@@ -142,5 +142,9 @@ fn border(t: &mut Checks, other: &str) -> Result<(), Unprepared> {
 }
 
 fn parent(path: &str) -> String {
-    path.rsplit_once('/').map_or("/", |(parent, _)| parent).to_owned()
+    match path.rsplit_once('/') {
+        Some(("", _)) => "/".to_owned(),
+        Some((parent, _)) => parent.to_owned(),
+        None => ".".to_owned(),
+    }
 }
