@@ -109,12 +109,12 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
             Arc::clone(&monitor) as Arc<dyn engine::Dispatcher>
         },
         Box::new(move |status| {
-            at_end.sync_all();
+            at_end.end();
             on_exit.borrow_mut().tell(status);
         }),
     )
     .context("the view could not be started")?;
-    monitor.sync_all();
+    monitor.end();
     Ok(())
 }
 
