@@ -242,7 +242,7 @@ fn overlaid_file(
             Ok(hand_over_host(fd, v, wanted))
         }
         FileKind::CharDevice | FileKind::BlockDevice if is_virtual_node(&led.found) => {
-            special::device(ctx, v, wanted)
+            special::device(v, wanted)
         }
         _ => ctx.by_kernel(named, led),
     }
@@ -328,7 +328,7 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
             }
             Ok(hand_over(ctx, ctx.m.vfiles.open_regular(&v, wanted.flags)?, wanted))
         }
-        FileKind::CharDevice | FileKind::BlockDevice => special::device(ctx, v, wanted),
+        FileKind::CharDevice | FileKind::BlockDevice => special::device(v, wanted),
         FileKind::Fifo => special::fifo(ctx, v, wanted),
         _ => Err(Errno::ENXIO),
     }

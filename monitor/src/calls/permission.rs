@@ -76,10 +76,11 @@ impl Ctx<'_> {
         self.may(mount, dir, libc::W_OK | libc::X_OK)?;
         if dir.perm & 0o1000 != 0
             && let Some(who) = self.bound(mount)
+            && who.fsuid != victim.uid
+            && who.fsuid != dir.uid
+            && !who.has(CAP_FOWNER)
         {
-            if who.fsuid != victim.uid && who.fsuid != dir.uid && !who.has(CAP_FOWNER) {
-                return Err(Errno::EPERM);
-            }
+            return Err(Errno::EPERM);
         }
         Ok(())
     }

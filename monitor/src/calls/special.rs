@@ -25,7 +25,7 @@ const KNOWN: [(u32, u32, &[u8]); 7] = [
 /// # Errors
 /// - `EACCES` if the mount has no devices.
 /// - `ENXIO` for a device that is not everybody's, and one that the host lacks.
-pub(super) fn device(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
+pub(super) fn device(v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
     if v.mount.flags.no_dev {
         return Err(Errno::EACCES);
     }
@@ -37,7 +37,6 @@ pub(super) fn device(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<
     if host.st_rdev != number.to_raw() || v.attr.kind != abi::fs::FileKind::CharDevice {
         return Err(Errno::ENXIO);
     }
-    let _ = ctx;
     Ok(opened_as(path, wanted))
 }
 

@@ -116,6 +116,10 @@ impl From<FileStat> for Stat {
     }
 }
 
+fn io(result: std::io::Result<()>) -> Result<(), Errno> {
+    result.map_err(|error| errno(&error))
+}
+
 /// The errno of an error of the standard library.
 fn errno(error: &std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(0))
@@ -142,8 +146,6 @@ fn time(time: Time) -> TimeSpec {
 /// # Errors
 /// As the call has them.
 pub(crate) fn perform(op: &Op) -> Result<Answer, Errno> {
-    let read_only = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-    let io = |result: std::io::Result<()>| result.map_err(|error| errno(&error));
     match op {
         Op::Open(path, bits, perm) => {
             nix::fcntl::open(path.as_str(), flags(*bits), mode(*perm)).map(drop)
@@ -168,6 +170,27 @@ pub(crate) fn perform(op: &Op) -> Result<Answer, Errno> {
             let how = RenameFlags::from_bits_retain(*bits);
             nix::fcntl::renameat2(AT_FDCWD, from.as_str(), AT_FDCWD, to.as_str(), how)
         }
+        Op::Unlink(path) => nix::unistd::unlink(path.as_str()),
+        Op::Rmdir(path) => io(std::fs::remove_dir(path)),
+        Op::Access(path, bits) => {
+            nix::unistd::access(path.as_str(), AccessFlags::from_bits_retain(*bits))
+        }
+        Op::Umask(bits) => {
+            nix::sys::stat::umask(mode(*bits));
+            Ok(())
+        }
+        Op::Read(_) | Op::Readlink(_) | Op::Stat(_) | Op::Lstat(_) | Op::List(_) => {
+            return look(op);
+        }
+        _ => attributes(op),
+    }?;
+    Ok(Answer::Done)
+}
+
+/// The calls that change what stat(2) says.
+fn attributes(op: &Op) -> Result<(), Errno> {
+    let read_only = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+    match op {
         Op::Chmod(path, perm) => {
             let follow = FchmodatFlags::FollowSymlink;
             nix::sys::stat::fchmodat(AT_FDCWD, path.as_str(), mode(*perm), follow)
@@ -187,8 +210,6 @@ pub(crate) fn perform(op: &Op) -> Result<Answer, Errno> {
             let file = nix::fcntl::open(path.as_str(), flags(*bits), Mode::empty())?;
             nix::unistd::ftruncate(&file, *length)
         }
-        Op::Unlink(path) => nix::unistd::unlink(path.as_str()),
-        Op::Rmdir(path) => io(std::fs::remove_dir(path)),
         Op::Utimens(path, accessed, modified, bits) => {
             let no_follow = bits & libc::AT_SYMLINK_NOFOLLOW != 0;
             let follow = if no_follow {
@@ -204,18 +225,8 @@ pub(crate) fn perform(op: &Op) -> Result<Answer, Errno> {
                 follow,
             )
         }
-        Op::Access(path, bits) => {
-            nix::unistd::access(path.as_str(), AccessFlags::from_bits_retain(*bits))
-        }
-        Op::Umask(bits) => {
-            nix::sys::stat::umask(mode(*bits));
-            Ok(())
-        }
-        Op::Read(_) | Op::Readlink(_) | Op::Stat(_) | Op::Lstat(_) | Op::List(_) => {
-            return look(op);
-        }
-    }?;
-    Ok(Answer::Done)
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// The calls that answer more than success.

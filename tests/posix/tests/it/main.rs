@@ -34,7 +34,7 @@ fn judge(place: &str, setting: &str, output: &Output) {
     let kept: Vec<&&str> =
         known.iter().filter(|name| !found.iter().any(|line| is_line(line, name))).collect();
     assert!(kept.is_empty(), "{place}, {setting}: strike from the list, as it holds: {kept:#?}");
-    println!("{place}, {setting}: {last}");
+    eprintln!("{place}, {setting}: {last}");
 }
 
 /// A folder with what a read-only mount must hold.
