@@ -192,7 +192,7 @@ impl Monitor {
     /// Whether a task may look names up in a directory of a mount that enforces permissions.
     pub(crate) fn may_search(&self, proc: Option<&Proc>, dir: &VirtualPlace) -> Result<()> {
         match proc {
-            Some(proc) if dir.mount.flags.human => {
+            Some(proc) if calls::permission::binds(&dir.mount, proc) => {
                 calls::permission::check(&proc.credentials(), &dir.attr, libc::X_OK)
             }
             _ => Ok(()),

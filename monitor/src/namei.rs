@@ -488,6 +488,8 @@ impl<'a> Walk<'a> {
                 attr,
             }))),
             Err(Errno::ENOENT) => Ok(None),
+            // The directory itself was removed: no name can be made in it.
+            Err(Errno::ESTALE) => Err(Errno::ENOENT),
             Err(e) => Err(e),
         }
     }

@@ -343,9 +343,23 @@ impl VFile {
             }
             VKind::Directory(v) => {
                 let fs = v.mount.tree().ok_or(Errno::EIO)?;
-                Ok(monitor.virtual_info(&v.mount, fs.getattr(v.attr.ino)?))
+                let attr = match fs.getattr(v.attr.ino) {
+                    // It was removed: nothing of it is left but what it was.
+                    Err(Errno::ESTALE | Errno::ENOENT) => Attr { nlink: 0, ..v.attr.clone() },
+                    attr => attr?,
+                };
+                Ok(monitor.virtual_info(&v.mount, attr))
             }
-            VKind::HostDirectory(place) | VKind::Other(place) => monitor.info_of(place),
+            // The placeholder of one that was removed is a removed directory, too.
+            VKind::HostDirectory(place) => match monitor.info_of(place) {
+                Err(Errno::ENOENT) => {
+                    let s = self.backing.placeholder().ok_or(Errno::ENOENT)?;
+                    let s = nix::sys::stat::fstat(s).map_err(crate::hostview::errno)?;
+                    Ok(Info::of_host(&s))
+                }
+                info => info,
+            },
+            VKind::Other(place) => monitor.info_of(place),
             VKind::Device { mount, number } => Ok(device_info(mount, *number)),
         }
     }

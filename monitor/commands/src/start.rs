@@ -95,12 +95,12 @@ fn be_the_monitor(
             Arc::clone(&monitor) as Arc<dyn engine::Dispatcher>
         },
         Box::new(move |status| {
-            at_end.sync_all();
+            at_end.end();
             on_exit.borrow_mut().tell(status);
         }),
     )
     .context("the view could not be started")?;
-    monitor.sync_all();
+    monitor.end();
     Ok(())
 }
 

@@ -88,7 +88,9 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
         return Err(Errno::EINVAL);
     }
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    // Whether it may be written is the overlay's to say even where all else is the host's.
+    let asks_to_change = mode & libc::W_OK != 0;
+    if asks_to_change && ctx.is_quick_change(&named) || !asks_to_change && ctx.is_quick(&named) {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;

@@ -39,10 +39,6 @@ impl DirectoryLower {
     }
 }
 
-fn time(time: Option<SetTime>) -> Option<Timestamp> {
-    time.map(SetTime::resolve)
-}
-
 impl Lower for DirectoryLower {
     fn stat(&self, path: &[u8]) -> Result<Stat> {
         match self.dir.stat(path) {
@@ -146,6 +142,8 @@ impl Lower for DirectoryLower {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
+        let now = Timestamp::now();
+        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
         self.dir.set_times(path, time(atime), time(mtime))
     }
 
