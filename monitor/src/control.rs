@@ -412,6 +412,16 @@ impl Monitor {
         }
     }
 
+    /// TERM, wait, KILL for every process of every view, until none is left.
+    pub fn end_all(&self, seconds: u64) {
+        self.shutdown(&self.root_view, seconds);
+        // One that forked meanwhile has a child that heard nothing.
+        while !self.tasks.processes().is_empty() {
+            self.shutdown(&self.root_view, 0);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     fn counts_as_json(&self) -> Value {
         let rows: Vec<Value> = self
             .counts
