@@ -5,6 +5,7 @@
 //! - [`cli`]: the command lines; help, manual pages and completions are made from them.
 //! - [`start`](run), [`Stage`]: how a view begins, outside and inside. `start` is the composition root: the only
 //!   place that knows every module and driver.
+//! - `trial`: `umview try`, the one command with something to do before a view and after it.
 //! - [`ask`]: one request to the monitor, by the virtual system call. Everything else is a client of it, or of
 //!   mount(2).
 //! - [`finish()`]: how a command ends: the answer on standard output and nothing else, the cause on standard error, a
@@ -29,6 +30,7 @@ mod stage;
 mod start;
 mod su;
 mod sudo;
+mod trial;
 mod umview;
 mod uname;
 mod view;

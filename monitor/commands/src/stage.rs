@@ -28,6 +28,9 @@ pub struct Stage {
     pub script: Option<Script>,
     /// The user who runs the command.
     pub su: Option<String>,
+    /// The command has root's ids, and the environment of who started the view.
+    #[serde(default)]
+    pub is_root: bool,
     /// The name that the command has for itself, where it is not its first word.
     pub own_name: Option<String>,
 }
@@ -41,7 +44,8 @@ impl Stage {
         if *self == Self::default() {
             return Ok(command.to_vec());
         }
-        if let Self { mounts, script: Some(script), su: None, own_name: None } = self
+        if let Self { mounts, script: Some(script), su: None, is_root: false, own_name: None } =
+            self
             && mounts.is_empty()
         {
             return Ok(script.before(command));
@@ -87,6 +91,12 @@ impl Stage {
             let account = Account::named(user).context("--su")?;
             ask(&account.request()).with_context(|| format!("--su: become {user}"))?;
             login::of_user(&mut program, &account);
+        }
+        if self.is_root {
+            let account = Account::named("root")?;
+            ask(&account.request()).context("become root")?;
+            let path = std::env::var("PATH").unwrap_or_default();
+            program.env("PATH", login::with_root_path(&path));
         }
         if let Some(name) = &self.own_name {
             program.arg0(name);
@@ -148,6 +158,16 @@ impl MountLine {
         })
     }
 
+    /// The text that [`read`](Self::read) makes this of.
+    pub(crate) fn write(&self) -> String {
+        let part = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+        let mut parts = vec![part(&self.fs_type), part(&self.source), part(&self.target)];
+        if !self.options.is_empty() {
+            parts.push(part(&self.options));
+        }
+        parts.join(":")
+    }
+
     fn call(&self) -> Result<()> {
         let options = MountOptions::read([self.options.as_str()]);
         mount::call(&self.fs_type, Path::new(&self.source), Path::new(&self.target), &options)
@@ -177,7 +197,9 @@ mod tests {
             ("t:a\\\\:b\\n", line("t", "a\\", "b\\n", "")),
         ];
         for (text, expect) in table {
-            assert_eq!(MountLine::read(text).unwrap(), expect, "{text}");
+            let read = MountLine::read(text).unwrap();
+            assert_eq!(read, expect, "{text}");
+            assert_eq!(MountLine::read(&read.write()).unwrap(), expect, "{text}");
         }
         // Error: too few parts, too many, an empty one.
         for text in ["", "a:b", "a:b:c:d:e", "a::c", ":b:c"] {

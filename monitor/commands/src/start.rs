@@ -32,9 +32,14 @@ pub struct Start {
     pub quiet: bool,
     /// What to log, in the words of `tracing` filters.
     pub log: Option<String>,
+    /// The other processes of the view end with the first one.
+    pub ends_with_first: bool,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
+
+/// Seconds between TERM and KILL for what runs on when the first process of such a view has ended.
+const GRACE_SECONDS: u64 = 2;
 
 /// Every file system driver that this build has.
 #[must_use]
@@ -75,6 +80,7 @@ pub fn run(start: &Start) -> Result<Ended> {
     load_for_mounts(&mut start)?;
     greet(&start, back_end);
     let report = match front::split().context("fork of the monitor")? {
+        Role::Front(waiting) if start.ends_with_first => return Ok(waiting.wait_for_all()),
         Role::Front(waiting) => return Ok(waiting.wait()),
         Role::Monitor(report) => report,
     };
@@ -100,7 +106,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
     let launch = Launch { back_end, command: first_command(start)?, groups };
     let on_exit = Rc::clone(report);
-    let at_end = Arc::clone(&monitor);
+    let (at_end, ends_with_first) = (Arc::clone(&monitor), start.ends_with_first);
     launch::run(
         &launch,
         |engine| {
@@ -111,6 +117,11 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
         Box::new(move |status| {
             at_end.sync_all();
             on_exit.borrow_mut().tell(status);
+            if ends_with_first {
+                // Not here: this thread is the one that hears of their ends.
+                let monitor = Arc::clone(&at_end);
+                std::thread::spawn(move || monitor.end_all(GRACE_SECONDS));
+            }
         }),
     )
     .context("the view could not be started")?;

@@ -2,13 +2,14 @@
 
 use crate::accounts::Account;
 use crate::ask;
-use crate::cli::{Engine, Umview};
+use crate::cli::{Action, Engine, Try, Umview};
 use crate::exec::login_name;
 use crate::finish::{Status, answer};
 use crate::inspect::Question;
 use crate::script::Script;
 use crate::stage::{CAN_NOT_START, Stage};
 use crate::start::{Start, modules_of, run};
+use crate::trial::try_out;
 use abi::Errno;
 use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
@@ -68,6 +69,9 @@ fn begin(mut arguments: Umview) -> Result<()> {
     if arguments.doctor {
         return doctor();
     }
+    if let Some(Action::Try(wish)) = arguments.action.take() {
+        return begin_trial(arguments, &wish);
+    }
     if let Some(line) = arguments.line.take() {
         arguments.command = vec![shell(), "-c".into(), line];
     } else if arguments.command.is_empty() {
@@ -77,30 +81,51 @@ fn begin(mut arguments: Umview) -> Result<()> {
 }
 
 fn enter(arguments: Umview, own_name: Option<String>) -> Result<()> {
-    let script = arguments.script.map(|file| Script { file, must_succeed: true });
-    let mut stage = Stage { mounts: arguments.mount, script, su: arguments.su, own_name };
     if is_in_view() {
         if arguments.engine.is_some() || arguments.log.is_some() {
             bail!("--engine and --log are for the first view: a nested view shares its monitor");
         }
+        let script = arguments.script.map(|file| Script { file, must_succeed: true });
+        let mounts = arguments.mount;
+        let stage = Stage { mounts, script, su: arguments.su, own_name, ..Stage::default() };
         return nested(&arguments.name, &arguments.preload, stage, &arguments.command);
     }
+    let mut start = start_of(&arguments, &arguments.command);
+    start.stage.own_name = own_name;
     // A nested view sees what ~/.viewosrc has mounted.
-    stage.script = stage.script.or_else(Script::of_user);
-    let start = Start {
+    start.stage.script = start.stage.script.or_else(Script::of_user);
+    run(&start)?.follow()
+}
+
+/// `umview try`. Not in a view: an overlay is laid over the host's tree, and would not show what the view has mounted.
+fn begin_trial(mut arguments: Umview, wish: &Try) -> Result<()> {
+    if is_in_view() {
+        bail!("try: this is a view; start it outside of one");
+    }
+    if let Some(line) = arguments.line.take() {
+        bail!("-c {}: try sh -c does that", line.to_string_lossy());
+    }
+    let command = if wish.command.is_empty() { vec![shell()] } else { wish.command.clone() };
+    try_out(start_of(&arguments, &command), &arguments, wish)
+}
+
+fn start_of(arguments: &Umview, command: &[OsString]) -> Start {
+    let script = arguments.script.clone().map(|file| Script { file, must_succeed: true });
+    let (mounts, su) = (arguments.mount.clone(), arguments.su.clone());
+    Start {
         engine: arguments.engine.map(|e| match e {
             Engine::Notify => BackEnd::Notify,
             Engine::Trace => BackEnd::Trace,
         }),
-        preload: arguments.preload,
-        stage,
-        name: arguments.name,
+        preload: arguments.preload.clone(),
+        stage: Stage { mounts, script, su, ..Stage::default() },
+        name: arguments.name.clone(),
         no_nesting: arguments.no_nesting,
         quiet: arguments.quiet,
-        log: arguments.log,
-        command: arguments.command,
-    };
-    run(&start)?.follow()
+        log: arguments.log.clone(),
+        ends_with_first: false,
+        command: command.to_vec(),
+    }
 }
 
 fn nested(name: &str, preload: &[String], stage: Stage, command: &[OsString]) -> Result<()> {

@@ -103,6 +103,7 @@ pub struct View {
     options: Vec<String>,
     folder: PathBuf,
     stdin: String,
+    variables: Vec<(String, String)>,
     limit: Duration,
     is_native: bool,
 }
@@ -129,6 +130,7 @@ impl View {
             options: Vec::new(),
             folder: "/tmp".into(),
             stdin: String::new(),
+            variables: Vec::new(),
             limit: LIMIT,
             is_native: false,
         }
@@ -178,6 +180,13 @@ impl View {
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = folder.to_path_buf();
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -249,7 +258,7 @@ impl View {
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .env("TERM", "dumb");
-        command.env("SHELL", "/bin/sh");
+        command.env("SHELL", "/bin/sh").envs(self.variables.iter().cloned());
         Started::new(command, self.limit)
     }
 }

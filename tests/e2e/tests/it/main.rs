@@ -18,3 +18,4 @@ mod services;
 mod slides;
 mod sockets;
 mod terminal;
+mod trial;
