@@ -189,7 +189,12 @@ fn deliver(tracee: &dyn Tracee, call: Call, outcome: Outcome) -> Answer {
 fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outcome {
     let view = proc.view();
     match request {
-        Request::Probe => Ok(json!({ "view": name_of(&view), "number": view.id })),
+        Request::Probe => {
+            let ids = proc
+                .ids()
+                .map(|ids| json!({ "uid": ids.euid, "gid": ids.egid, "groups": ids.groups }));
+            Ok(json!({ "view": name_of(&view), "number": view.id, "ids": ids }))
+        }
         Request::AddService { name, permanent } => {
             m.add_service(&view, name, *permanent)?;
             m.require_names(&view);
@@ -253,7 +258,7 @@ fn services(m: &Monitor, view: &View) -> Value {
             })
         })
         .collect();
-    json!({ "services": list, "aliases": view.aliases() })
+    json!({ "services": list, "aliases": view.all_aliases() })
 }
 
 fn attach(m: &Monitor, tid: Tid, pid: i32) -> Outcome {
@@ -301,6 +306,7 @@ fn tree(m: &Monitor) -> Value {
                     json!({
                         "target": path::text(&mount.target),
                         "source": mount.source,
+                        "full_source": mount.full_source,
                         "type": mount.fs_type,
                         "options": mount.options,
                         "epoch": mount.born.0,

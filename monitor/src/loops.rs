@@ -52,6 +52,7 @@ impl Monitor {
             born: self.clock.tick(),
             target: target.as_bytes().to_vec(),
             source: "none".into(),
+            full_source: "none".into(),
             fs_type: "umdevloop".into(),
             options: "rw".into(),
             content: Content::Device { device, numbers, perm: 0o660, uid, gid },

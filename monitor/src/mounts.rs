@@ -41,7 +41,10 @@ pub(crate) struct Mount {
     pub(crate) born: Epoch,
     /// Canonical path of the mount point in the view.
     pub(crate) target: Vec<u8>,
+    /// As it was given.
     pub(crate) source: String,
+    /// What the module was given: a name from the root, where the source is one.
+    pub(crate) full_source: String,
     pub(crate) fs_type: String,
     /// As shown in /proc/mounts.
     pub(crate) options: String,

@@ -23,6 +23,7 @@ mod inspect;
 mod login;
 mod mount;
 mod mount_options;
+mod profile;
 mod request;
 mod script;
 mod services;

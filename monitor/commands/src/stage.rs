@@ -7,7 +7,9 @@ use crate::mount_options::MountOptions;
 use crate::script::Script;
 use crate::{ask, login, mount};
 use anyhow::{Context, Error, Result, bail};
+use monitor::control::Request;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,15 +23,27 @@ pub(crate) const CAN_NOT_START: u8 = 125;
 
 /// What is to be done, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stage {
+    /// Variables for the script and the command.
+    pub environment: BTreeMap<String, String>,
+    /// Names that mean a file system type.
+    pub aliases: Vec<(String, String)>,
     /// `TYPE:SOURCE:TARGET[:OPTIONS]` each.
     pub mounts: Vec<String>,
+    /// Files to write, with what is written: the steering files of what was mounted.
+    pub settings: Vec<(String, String)>,
     /// A script, read by the shell that becomes the rest.
     pub script: Option<Script>,
+    /// The root, by chroot(2).
+    pub root: Option<String>,
+    /// The working directory, in that root.
+    pub directory: Option<String>,
     /// The user who runs the command.
     pub su: Option<String>,
+    /// The ids that run the command.
+    pub ids: Option<Ids>,
     /// The command has root's ids, and the environment of who started the view.
-    #[serde(default)]
     pub is_root: bool,
     /// The name that the command has for itself, where it is not its first word.
     pub own_name: Option<String>,
@@ -44,9 +58,8 @@ impl Stage {
         if *self == Self::default() {
             return Ok(command.to_vec());
         }
-        if let Self { mounts, script: Some(script), su: None, is_root: false, own_name: None } =
-            self
-            && mounts.is_empty()
+        if let Some(script) = &self.script
+            && *self == (Self { script: Some(script.clone()), ..Self::default() })
         {
             return Ok(script.before(command));
         }
@@ -79,18 +92,47 @@ impl Stage {
     }
 
     fn prepare(&mut self, command: &[OsString]) -> Result<Command> {
+        for (alias, fs_type) in std::mem::take(&mut self.aliases) {
+            ask(&Request::Alias { alias, fs_type: Some(fs_type) })?;
+        }
         for text in std::mem::take(&mut self.mounts) {
-            MountLine::read(&text)?.call().context("--mount")?;
+            MountLine::read(&text)?.call().context("mount")?;
+        }
+        for (file, text) in std::mem::take(&mut self.settings) {
+            let written = std::fs::write(&file, format!("{text}\n"));
+            written.with_context(|| format!("write {text:?} to {file}"))?;
         }
         if let Some(script) = self.script.take() {
-            let words = script.before(&self.before(command)?);
-            return program(&words);
+            let environment = self.environment.clone();
+            let mut program = program(&script.before(&self.before(command)?))?;
+            program.envs(environment);
+            return Ok(program);
+        }
+        if let Some(root) = &self.root {
+            nix::unistd::chroot(root.as_str()).with_context(|| format!("chroot to {root}"))?;
+            std::env::set_current_dir("/").context("the new root")?;
+        }
+        if let Some(directory) = &self.directory {
+            std::env::set_current_dir(directory).with_context(|| format!("cd to {directory}"))?;
         }
         let mut program = program(command)?;
+        self.become_user(&mut program)?;
+        program.envs(&self.environment);
+        if let Some(name) = &self.own_name {
+            program.arg0(name);
+        }
+        Ok(program)
+    }
+
+    fn become_user(&self, program: &mut Command) -> Result<()> {
         if let Some(user) = &self.su {
             let account = Account::named(user).context("--su")?;
             ask(&account.request()).with_context(|| format!("--su: become {user}"))?;
-            login::of_user(&mut program, &account);
+            login::of_user(program, &account);
+        }
+        if let Some(Ids { uid, gid, groups }) = &self.ids {
+            let request = Request::Su { uid: *uid, gid: *gid, groups: groups.clone() };
+            ask(&request).with_context(|| format!("become user {uid}"))?;
         }
         if self.is_root {
             let account = Account::named("root")?;
@@ -98,11 +140,19 @@ impl Stage {
             let path = std::env::var("PATH").unwrap_or_default();
             program.env("PATH", login::with_root_path(&path));
         }
-        if let Some(name) = &self.own_name {
-            program.arg0(name);
-        }
-        Ok(program)
+        Ok(())
     }
+}
+
+/// Ids of a user who need not be in /etc/passwd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
 }
 
 fn program(words: &[OsString]) -> Result<Command> {

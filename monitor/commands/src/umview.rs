@@ -1,7 +1,6 @@
 //! `umview`: from the words of the command line to a view, a nested view, or an answer about the view.
 
 use crate::accounts::Account;
-use crate::ask;
 use crate::cli::{Action, Engine, Try, Umview};
 use crate::exec::login_name;
 use crate::finish::{Status, answer};
@@ -10,6 +9,7 @@ use crate::script::Script;
 use crate::stage::{CAN_NOT_START, Stage};
 use crate::start::{Start, modules_of, run};
 use crate::trial::try_out;
+use crate::{ask, profile};
 use abi::Errno;
 use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
@@ -62,57 +62,77 @@ fn login(words: &[OsString]) -> Result<()> {
     let mut arguments = Umview::parse_from(["umview"]);
     let own_name = Some(login_name(&shell));
     arguments.command = std::iter::once(shell).chain(words.iter().cloned()).collect();
-    enter(arguments, own_name)
+    enter(&arguments, own_name)
 }
 
 fn begin(mut arguments: Umview) -> Result<()> {
     if arguments.doctor {
         return doctor();
     }
+    if arguments.list_profiles {
+        return answer(&profile::list());
+    }
+    if arguments.print_profile {
+        return print_profile(&arguments);
+    }
+    if arguments.profile.is_none() && !arguments.set.is_empty() {
+        bail!("--set is for the parameters of a --profile");
+    }
     if let Some(Action::Try(wish)) = arguments.action.take() {
-        return begin_trial(arguments, &wish);
+        return begin_trial(&arguments, &wish);
     }
     if let Some(line) = arguments.line.take() {
         arguments.command = vec![shell(), "-c".into(), line];
-    } else if arguments.command.is_empty() {
-        arguments.command.push(shell());
     }
-    enter(arguments, None)
+    enter(&arguments, None)
 }
 
-fn enter(arguments: Umview, own_name: Option<String>) -> Result<()> {
+fn print_profile(arguments: &Umview) -> Result<()> {
+    let profile = match &arguments.profile {
+        Some(wanted) => profile::load(wanted, &arguments.set)?,
+        None => profile::running()?,
+    };
+    answer(&profile.to_text()?)
+}
+
+fn enter(arguments: &Umview, own_name: Option<String>) -> Result<()> {
+    let mut start = start_of(arguments, &arguments.command)?;
+    start.stage.own_name = own_name;
+    if start.command.is_empty() {
+        // The caller's shell may not be in another root.
+        start.command = vec![if start.stage.root.is_some() { "/bin/sh".into() } else { shell() }];
+    }
     if is_in_view() {
         if arguments.engine.is_some() || arguments.log.is_some() {
             bail!("--engine and --log are for the first view: a nested view shares its monitor");
         }
-        let script = arguments.script.map(|file| Script { file, must_succeed: true });
-        let mounts = arguments.mount;
-        let stage = Stage { mounts, script, su: arguments.su, own_name, ..Stage::default() };
-        return nested(&arguments.name, &arguments.preload, stage, &arguments.command);
+        return nested(&start.name, &start.preload, start.stage, &start.command);
     }
-    let mut start = start_of(&arguments, &arguments.command);
-    start.stage.own_name = own_name;
     // A nested view sees what ~/.viewosrc has mounted.
     start.stage.script = start.stage.script.or_else(Script::of_user);
     run(&start)?.follow()
 }
 
 /// `umview try`. Not in a view: an overlay is laid over the host's tree, and would not show what the view has mounted.
-fn begin_trial(mut arguments: Umview, wish: &Try) -> Result<()> {
+fn begin_trial(arguments: &Umview, wish: &Try) -> Result<()> {
     if is_in_view() {
         bail!("try: this is a view; start it outside of one");
     }
-    if let Some(line) = arguments.line.take() {
+    if let Some(line) = &arguments.line {
         bail!("-c {}: try sh -c does that", line.to_string_lossy());
     }
-    let command = if wish.command.is_empty() { vec![shell()] } else { wish.command.clone() };
-    try_out(start_of(&arguments, &command), &arguments, wish)
+    let mut start = start_of(arguments, &wish.command)?;
+    if start.command.is_empty() {
+        start.command.push(shell());
+    }
+    try_out(start, wish)
 }
 
-fn start_of(arguments: &Umview, command: &[OsString]) -> Start {
+/// What the command line says, behind the profile that it names.
+fn start_of(arguments: &Umview, command: &[OsString]) -> Result<Start> {
     let script = arguments.script.clone().map(|file| Script { file, must_succeed: true });
     let (mounts, su) = (arguments.mount.clone(), arguments.su.clone());
-    Start {
+    let mut start = Start {
         engine: arguments.engine.map(|e| match e {
             Engine::Notify => BackEnd::Notify,
             Engine::Trace => BackEnd::Trace,
@@ -125,7 +145,11 @@ fn start_of(arguments: &Umview, command: &[OsString]) -> Start {
         log: arguments.log.clone(),
         ends_with_first: false,
         command: command.to_vec(),
+    };
+    if let Some(wanted) = &arguments.profile {
+        profile::load(wanted, &arguments.set)?.apply(&mut start)?;
     }
+    Ok(start)
 }
 
 fn nested(name: &str, preload: &[String], stage: Stage, command: &[OsString]) -> Result<()> {

@@ -215,7 +215,9 @@ impl Monitor {
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
         let (content, power) = self.content_of(object, &node)?;
-        if matches!(content, Content::Tree(_)) {
+        // The files that steer a set of calls need no directory of the host to stand in for.
+        let may_be_ghost = matches!(power, Power::Calls(_)) && led.found.place.is_none();
+        if matches!(content, Content::Tree(_)) && !may_be_ghost {
             must_be_directory(led)?;
         }
         let mut groups = GroupSet::NAMES;
@@ -382,6 +384,7 @@ impl Monitor {
             born,
             target: wish.target.clone(),
             source: if wish.source.is_empty() { "none".into() } else { wish.source.clone() },
+            full_source: wish.absolute_source.clone(),
             fs_type: wish.fs_type.clone(),
             options,
             content,

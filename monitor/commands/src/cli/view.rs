@@ -33,6 +33,8 @@ use std::path::PathBuf;
                   umview -V try -f setup.sh make   run setup.sh in the view, then make\n  \
                   umview --mount umfuseext2:disk.img:/mnt:ro ls /mnt\n  \
                   umview --su id -un               as virtual root\n  \
+                  umview --profile image --set image=disk.img ls /mnt\n  \
+                  umview --print-profile > again.toml    in a view: to start one like it\n  \
                   umview try make install          look at what it changes, before it does\n  \
                   umview -- stat /etc/passwd       the command stat, even inside a view\n  \
                   umview --doctor                  what this machine offers"
@@ -45,6 +47,18 @@ pub struct Umview {
     /// A colon inside a part is written \:
     #[arg(short, long = "mount", value_name = "TYPE:SOURCE:TARGET[:OPTIONS]")]
     pub mount: Vec<String>,
+    /// Start as this file, or the profile of this name, says (umview --list-profiles)
+    #[arg(long, value_name = "FILE|NAME")]
+    pub profile: Option<String>,
+    /// Set a parameter of the profile (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// List the profiles that a name finds
+    #[arg(long)]
+    pub list_profiles: bool,
+    /// Print the profile of the view that this runs in; with --profile that one, with its parameters filled in
+    #[arg(long)]
+    pub print_profile: bool,
     /// Run the command as this user of the view, by default root, after the mounts and the start script
     #[arg(long, value_name = "USER", num_args = 0..=1, require_equals = true, default_missing_value = "root")]
     pub su: Option<String>,

@@ -3,7 +3,7 @@
 mod changes;
 mod folder;
 
-use crate::cli::{Try, Umview};
+use crate::cli::Try;
 use crate::finish::{Status, say};
 use crate::stage::{MountLine, Stage};
 use crate::start::{Start, run};
@@ -32,7 +32,7 @@ enum Fate {
 ///
 /// # Errors
 /// What keeps the view from starting; a commit that was asked for and not made, with a status of its own.
-pub(crate) fn try_out(start: Start, arguments: &Umview, wish: &Try) -> Result<()> {
+pub(crate) fn try_out(start: Start, wish: &Try) -> Result<()> {
     let folder = match &wish.store {
         Some(path) => Folder::named(path)?,
         None => Folder::temporary()?,
@@ -40,7 +40,7 @@ pub(crate) fn try_out(start: Start, arguments: &Umview, wish: &Try) -> Result<()
     let ended = if wish.command.is_empty() && wish.store.is_some() {
         None
     } else {
-        let ran = overlaid(start, arguments, wish, &folder).and_then(|start| run(&start));
+        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start));
         Some(ran.inspect_err(|_| forget(&folder))?)
     };
     settle(&folder, wish, ended).map_err(|cause| {
@@ -61,7 +61,7 @@ fn forget(folder: &Folder) {
 }
 
 /// The start of a view whose root is the overlay.
-fn overlaid(start: Start, arguments: &Umview, wish: &Try, folder: &Folder) -> Result<Start> {
+fn overlaid(start: Start, wish: &Try, folder: &Folder) -> Result<Start> {
     let mut options =
         vec![if wish.mincow { "mincow" } else { "cow" }.to_owned(), "vstat".to_owned()];
     for path in &wish.except {
@@ -79,8 +79,8 @@ fn overlaid(start: Start, arguments: &Umview, wish: &Try, folder: &Folder) -> Re
         options: options.join(","),
     };
     let mut mounts = vec![overlay.write()];
-    mounts.extend(arguments.mount.iter().cloned());
-    let is_root = !wish.own_ids && arguments.su.is_none();
+    mounts.extend(start.stage.mounts);
+    let is_root = !wish.own_ids && start.stage.su.is_none() && start.stage.ids.is_none();
     let stage = Stage { mounts, is_root, ..start.stage };
     Ok(Start { stage, ends_with_first: true, ..start })
 }

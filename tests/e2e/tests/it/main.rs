@@ -14,6 +14,7 @@ mod nested;
 mod ordinary;
 mod overlays;
 mod packages;
+mod profiles;
 mod services;
 mod slides;
 mod sockets;
