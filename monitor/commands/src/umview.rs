@@ -28,6 +28,7 @@ const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
 /// does not return.
 pub fn umview(words: &[OsString]) -> Result<()> {
     let (own_name, rest) = words.split_first().context("no name")?;
+    monitor::keeper::keep_if_asked(rest);
     if let Some((stage, command)) = Stage::read(rest) {
         return Err(stage.carry_out(command));
     }
@@ -133,10 +134,12 @@ fn start_of(arguments: &Umview, command: &[OsString]) -> Result<Start> {
     let script = arguments.script.clone().map(|file| Script { file, must_succeed: true });
     let (mounts, su) = (arguments.mount.clone(), arguments.su.clone());
     let mut start = Start {
-        engine: arguments.engine.map(|e| match e {
-            Engine::Notify => BackEnd::Notify,
-            Engine::Trace => BackEnd::Trace,
-        }),
+        engine: match arguments.engine {
+            Some(Engine::Notify) => Some(BackEnd::Notify),
+            Some(Engine::Trace) => Some(BackEnd::Trace),
+            None => arguments.no_notify.then_some(BackEnd::Trace),
+        },
+        no_fuse: arguments.no_fuse || arguments.no_userns,
         preload: arguments.preload.clone(),
         stage: Stage { mounts, script, su, ..Stage::default() },
         name: arguments.name.clone(),
