@@ -5,7 +5,6 @@ use crate::credentials::Credentials;
 use crate::monitor::Monitor;
 use crate::namei::{Place, Walk};
 use crate::path;
-use crate::stats;
 use crate::tasks::Proc;
 use crate::view::View;
 use abi::Errno;
@@ -77,6 +76,8 @@ pub enum Request {
     },
     /// Counts of calls by answer.
     Stat,
+    /// Counts by process and by mount.
+    Top,
     /// Views, services, mounts and processes.
     Tree,
     /// Who answers for a name.
@@ -235,6 +236,7 @@ fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outc
             Ok(Value::Null)
         }
         Request::Stat => Ok(m.counts_as_json()),
+        Request::Top => Ok(m.activity()),
         Request::Tree => Ok(tree(m)),
         Request::Explain { path } => explain(m, tid, proc, path),
     }
@@ -426,24 +428,6 @@ impl Monitor {
             self.shutdown(&self.root_view, 0);
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-    }
-
-    fn counts_as_json(&self) -> Value {
-        let rows: Vec<Value> = self
-            .counts
-            .rows()
-            .into_iter()
-            .map(|(name, counts)| {
-                let mut row = serde_json::Map::new();
-                row.insert("call".into(), json!(name));
-                for (kind, count) in stats::KINDS.iter().zip(counts) {
-                    row.insert((*kind).into(), json!(count));
-                }
-                Value::Object(row)
-            })
-            .collect();
-        let (stops, notifications) = self.engine().counts();
-        json!({ "calls": rows, "stops": stops, "notifications": notifications })
     }
 
     /// A sentence for the person who looks at the monitor's log.

@@ -63,6 +63,7 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost: false,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 

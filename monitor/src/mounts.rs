@@ -2,6 +2,7 @@
 
 use crate::overlayfs::OverlayFs;
 use crate::path;
+use crate::stats::Answers;
 use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
@@ -59,6 +60,8 @@ pub(crate) struct Mount {
     pub(crate) is_ghost: bool,
     /// Not shown in /proc/mounts and in directories: it stands in for something of the host.
     pub(crate) is_hidden: bool,
+    /// How calls were answered that came to it.
+    pub(crate) answers: Answers,
 }
 
 /// Options that the view itself obeys.

@@ -395,6 +395,7 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost,
             is_hidden: false,
+            answers: Default::default(),
         }));
         self.quick.clear();
     }
