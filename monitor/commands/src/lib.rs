@@ -31,6 +31,7 @@ mod stage;
 mod start;
 mod su;
 mod sudo;
+mod top;
 mod trial;
 mod umview;
 mod uname;

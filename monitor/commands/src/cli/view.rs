@@ -22,10 +22,11 @@ use std::path::PathBuf;
     disable_version_flag = true,
     disable_help_subcommand = true,
     override_usage = "umview [OPTIONS] [COMMAND]...\n       umview [OPTIONS] try [OPTIONS] [COMMAND]...",
-    after_help = "Inside a view, three questions about it take the place of a command. Each must be the first word, exactly \
+    after_help = "Inside a view, four questions about it take the place of a command. Each must be the first word, exactly \
                   as here; anything else, and whatever follows --, is a command:\n  \
                   umview stat [--json]             how many calls were answered, and how\n  \
                   umview tree [--json]             views, their services, mounts and processes\n  \
+                  umview top [--once] [--json]     who makes the calls, and for which mounts (umview top --help)\n  \
                   umview explain PATH              who answers for a name\n\n\
                   Examples:\n  \
                   umview bash                      a shell in a view; load modules inside\n  \

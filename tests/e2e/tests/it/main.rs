@@ -1,6 +1,7 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
 mod accelerator;
+mod activity;
 mod attach;
 mod clocks;
 mod debuggers;
