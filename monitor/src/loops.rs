@@ -69,6 +69,7 @@ impl Monitor {
             born: self.clock.tick(),
             target: target.as_bytes().to_vec(),
             source: "none".into(),
+            full_source: "none".into(),
             fs_type: fs_type.into(),
             options: "rw".into(),
             content,
@@ -79,6 +80,7 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 

@@ -279,6 +279,7 @@ impl Dispatcher for Monitor {
             Answer::Return(Err(Errno::EIO))
         });
         self.counts.end(start, tracee.tid(), call, &answer);
+        proc.answers.add(&answer);
         answer
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::overlayfs::OverlayFs;
 use crate::path;
+use crate::stats::Answers;
 use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
@@ -41,7 +42,10 @@ pub(crate) struct Mount {
     pub(crate) born: Epoch,
     /// Canonical path of the mount point in the view.
     pub(crate) target: Vec<u8>,
+    /// As it was given.
     pub(crate) source: String,
+    /// What the module was given: a name from the root, where the source is one.
+    pub(crate) full_source: String,
     pub(crate) fs_type: String,
     /// As shown in /proc/mounts.
     pub(crate) options: String,
@@ -56,6 +60,8 @@ pub(crate) struct Mount {
     pub(crate) is_ghost: bool,
     /// Not shown in /proc/mounts and in directories: it stands in for something of the host.
     pub(crate) is_hidden: bool,
+    /// How calls were answered that came to it.
+    pub(crate) answers: Answers,
 }
 
 /// Options that the view itself obeys.

@@ -105,6 +105,7 @@ impl Monitor {
             born: mount.born,
             target,
             source: TYPE.into(),
+            full_source: TYPE.into(),
             fs_type: TYPE.into(),
             options: "rw".into(),
             content: Content::Tree(Arc::new(tree)),
@@ -115,6 +116,7 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost: false,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 

@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::namei::Place;
+use crate::stats::Answers;
 use crate::view::View;
 use engine::Tid;
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ pub(crate) struct Proc {
     pub(crate) exe: Mutex<Option<Vec<u8>>>,
     /// What the next exec event makes of this process, if the exec that is under way succeeds.
     pub(crate) pending_exec: Mutex<Option<PendingExec>>,
+    /// How its calls were answered.
+    pub(crate) answers: Answers,
 }
 
 /// Working directory and root.
@@ -78,6 +81,7 @@ impl Proc {
             ids: RwLock::new(None),
             exe: Mutex::new(None),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
         })
     }
 
@@ -90,6 +94,7 @@ impl Proc {
             ids: RwLock::new(self.ids()),
             exe: Mutex::new(self.exe.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
         })
     }
 

@@ -16,8 +16,10 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 29] = [
+const PACKAGES: [Package; 31] = [
     package("acl", "setfacl"),
+    package("aspell", "aspell"),
+    package("aspell-en", "/usr/lib/aspell/en.multi"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
     package("dosfstools", "mkfs.fat"),

@@ -57,7 +57,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Object::Answered(Answer::Native));
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd)? {
+    match ctx.open_file(fd)? {
         None => Ok(Object::Answered(Answer::Native)),
         Some((file, own)) => {
             let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
@@ -266,7 +266,7 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
     if file.is_kernels() {
@@ -319,7 +319,7 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, _own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, _own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
     if file.is_kernels() && ctx.row.name != "syncfs" {

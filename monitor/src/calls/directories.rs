@@ -20,7 +20,7 @@ const ROOM_MAX: usize = 128 << 10;
 /// chdir(2), fchdir(2).
 pub(super) fn chdir(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fchdir" {
-        return match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
+        return match ctx.open_file(ctx.int(0))? {
             Some((file, _)) => {
                 let place = ctx.m.place_of_file(&file, &mut ctx.walker())?;
                 enter(ctx, place)
@@ -156,7 +156,7 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
     let mut out =
         Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
     if ctx.m.may_hold_virtual(ctx.tid())
-        && let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)?
+        && let Some((file, own)) = ctx.open_file(fd)?
     {
         match &file.kind {
             VKind::Directory(dir) => driver_entries(ctx, &file, dir, &own, &mut out)?,

@@ -62,7 +62,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
+    match ctx.open_file(fd) {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
         Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
             Some(info) => put(ctx, &info, buffer),
@@ -179,7 +179,7 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let place = if ctx.row.name == "fstatfs" {
-        match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0)) {
+        match ctx.open_file(ctx.int(0)) {
             Ok(Some((file, _))) => match &file.kind {
                 VKind::File { mount, .. } => return put_statfs(ctx, mount),
                 _ => ctx.m.place_of_file(&file, &mut ctx.walker())?,

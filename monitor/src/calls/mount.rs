@@ -216,7 +216,9 @@ impl Monitor {
         let object = service.module.mount(host, &mut request)?;
         let before = Content::Redirect { source: wish.target.clone(), epoch: Epoch(born.0 - 1) };
         let (content, power) = self.content_of(object, &node, before);
-        if !matches!(content, Content::Device { .. }) {
+        // The files that steer a set of calls need no directory of the host to stand in for.
+        let may_be_ghost = matches!(power, Power::Calls(_)) && led.found.place.is_none();
+        if !matches!(content, Content::Device { .. }) && !may_be_ghost {
             must_be_directory(led)?;
         }
         let mut groups = GroupSet::NAMES;
@@ -379,6 +381,7 @@ impl Monitor {
             born,
             target: wish.target.clone(),
             source: if wish.source.is_empty() { "none".into() } else { wish.source.clone() },
+            full_source: wish.absolute_source.clone(),
             fs_type: wish.fs_type.clone(),
             options,
             content,
@@ -389,6 +392,7 @@ impl Monitor {
             detached: AtomicBool::new(false),
             is_ghost,
             is_hidden: false,
+            answers: Default::default(),
         });
         self.mounts.insert(Arc::clone(&mount));
         self.show_in_sysfs(&mount);

@@ -104,6 +104,7 @@ pub struct View {
     fuse: Option<String>,
     folder: PathBuf,
     stdin: String,
+    variables: Vec<(String, String)>,
     limit: Duration,
     is_native: bool,
     umview: Option<PathBuf>,
@@ -132,6 +133,7 @@ impl View {
             fuse: None,
             folder: "/tmp".into(),
             stdin: String::new(),
+            variables: Vec::new(),
             limit: LIMIT,
             is_native: false,
             umview: None,
@@ -189,6 +191,13 @@ impl View {
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = folder.to_path_buf();
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -287,7 +296,7 @@ impl View {
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .env("TERM", "dumb");
-        command.env("SHELL", "/bin/sh");
+        command.env("SHELL", "/bin/sh").envs(self.variables.iter().cloned());
         Started::new(command, self.limit)
     }
 }

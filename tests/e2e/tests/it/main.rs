@@ -1,6 +1,7 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
 mod accelerator;
+mod activity;
 mod attach;
 mod block_devices;
 mod clocks;
@@ -20,6 +21,7 @@ mod nested;
 mod ordinary;
 mod overlays;
 mod packages;
+mod profiles;
 mod roots;
 mod services;
 mod slides;
@@ -28,3 +30,4 @@ mod software;
 mod specials;
 mod terminal;
 mod time_peers;
+mod trial;
