@@ -4,6 +4,7 @@ use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
 use abi::module::MountError;
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use cow_store::path::{canonical, split};
 use cow_store::{Entry, Override, Stat, State, Store};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -229,12 +230,12 @@ impl Overlay {
         Ok(stat)
     }
 
-    /// The attributes in the view of an open file of the store, from what the host's fstat(2) says: for
+    /// The attributes in the view of an open file of the store, from what fstat(2) says: for
     /// descriptors that the monitor handed out.
     ///
     /// # Errors
     /// - `EBADF` if there is no store; those of fstat(2).
-    pub fn stat_fd(&self, fd: &std::os::fd::OwnedFd) -> Result<Stat> {
+    pub fn stat_fd(&self, fd: &OpenFile) -> Result<Stat> {
         let store = self.store().ok_or(Errno::EBADF)?;
         Ok(store.stat_fd(fd, self.options.vstat)?)
     }

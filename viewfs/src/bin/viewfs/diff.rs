@@ -4,14 +4,12 @@ use crate::output::{PLAIN, has_colors, mark, show};
 use crate::{Outcome, open_lower, open_store, view_paths};
 use abi::fs::FileKind;
 use anyhow::Result;
-use cow_store::dir::{Dir, HostDir};
+use cow_store::dir::{Dir, HostDir, OpenFile};
 use cow_store::path::strip;
 use cow_store::{Access, Difference, Differs, OFlags, Store};
 use serde::Serialize;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// The most bytes of a file that is compared by lines.
@@ -108,10 +106,10 @@ fn line_of(differs: &Differs) -> Line {
 }
 
 /// The whole file if it is text, not large and can be read.
-fn text_of(fd: Option<OwnedFd>) -> Option<String> {
+fn text_of(fd: Option<OpenFile>) -> Option<String> {
     let mut text = String::new();
     let Some(fd) = fd else { return Some(text) };
-    let mut file = File::from(fd).take(TEXT_BYTES_MAX + 1);
+    let mut file = fd.reader().take(TEXT_BYTES_MAX + 1);
     file.read_to_string(&mut text).ok()?;
     let is_small = u64::try_from(text.len()).is_ok_and(|n| n <= TEXT_BYTES_MAX);
     (is_small && !text.contains('\0')).then_some(text)
