@@ -8,7 +8,7 @@ use crate::vfiles::VFile;
 use abi::dev::{DevNum, Device, UserMemory};
 use abi::{Errno, Result};
 use engine::Tracee;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use umdev::loopdev::{Backing, LoopControl, LoopRequest};
 
@@ -60,6 +60,7 @@ impl Monitor {
             dev: DevNum { major: 0, minor: 5 },
             service: None,
             detached: AtomicBool::new(false),
+            renewed: AtomicU64::new(0),
             is_ghost: false,
             is_hidden: true,
         }));

@@ -1,9 +1,11 @@
 //! The view as it was before the mount, as an overlay sees it.
 
 mod directory;
+mod frozen;
 mod patched;
 
 pub use directory::{DirLower, DirectoryLower, TreeLower};
+pub use frozen::FrozenLower;
 pub use patched::PatchedLower;
 
 use abi::dev::DevNum;

@@ -64,6 +64,12 @@ impl Store {
         self.dir.open(path, flags, 0).map_err(self.host("open", path))
     }
 
+    /// Where the store's own file at `path` lies on the host, if the store is there.
+    #[must_use]
+    pub fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.dir.host_path(path)
+    }
+
     /// The attributes of the store's own file at `path` as the view shows them; owner and group only if
     /// `with_owner`, else those the host has.
     ///

@@ -7,6 +7,7 @@ use crate::namei::{Place, VirtualPlace};
 use crate::path;
 use crate::vfiles::{VFile, VKind};
 use abi::fs::{Cookie, FileKind, Handle, Name};
+use abi::host::Epoch;
 use abi::{Errno, Result};
 use engine::Answer;
 use std::os::fd::{AsFd, OwnedFd};
@@ -202,7 +203,7 @@ fn added_names(ctx: &Ctx<'_>, dir: &[u8]) -> Vec<(Vec<u8>, u64, FileKind)> {
     let view = ctx.proc.view();
     let mounts = ctx.m.mounts.snapshot();
     mounts
-        .children(&view, crate::view::PRESENT, dir)
+        .children(&view, crate::view::PRESENT, dir, Epoch::default())
         .into_iter()
         .filter(|(name, _, _)| hostview::lstat(&path::join(dir, name)).is_err())
         .map(|(name, mount, number)| {
@@ -249,6 +250,7 @@ fn driver_entries(
             &ctx.proc.view(),
             crate::view::PRESENT,
             dir.names.view(),
+            dir.mount.rank(crate::view::PRESENT),
         );
         for (index, (name, mount, number)) in added.iter().enumerate() {
             let next = ADDED_FIRST + index as u64 + 1;
@@ -335,8 +337,10 @@ fn read_host(ctx: &Ctx<'_>, place: &Place) -> Result<Vec<(Vec<u8>, u64, u8)>> {
         };
         all.push((entry.file_name().as_bytes().to_vec(), entry.ino(), kind));
     }
+    let mounts = ctx.m.mounts.snapshot();
+    let (view, present) = (ctx.proc.view(), crate::view::PRESENT);
     for (name, mount, number) in
-        ctx.m.mounts.snapshot().children(&ctx.proc.view(), crate::view::PRESENT, place.view_path())
+        mounts.children(&view, present, place.view_path(), Epoch::default())
     {
         if !all.iter().any(|(n, _, _)| *n == name) {
             all.push((name, mount.id << 16 | u64::from(number), libc::DT_DIR));

@@ -24,7 +24,7 @@ fn file_disk(
 ) -> Result<Arc<dyn BlockDevice>> {
     match fs.open(Caller::default(), ino, flags)? {
         Opened::Handle(handle) => Ok(Arc::new(FileDisk { fs, handle, ino, read_only })),
-        Opened::Host(_) => Err(Errno::ENOTBLK),
+        Opened::Host(fd) => Ok(Arc::new(umdev::block::Image::new(fd.into(), read_only)?)),
     }
 }
 

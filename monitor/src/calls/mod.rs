@@ -15,6 +15,7 @@ mod name;
 mod names;
 mod open;
 mod overlaid;
+mod patchwork;
 pub(crate) mod permission;
 mod process;
 mod socket;

@@ -225,9 +225,14 @@ fn overlaid_file(
         FileKind::Regular => {
             let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
             let fs = tree(&v.mount)?;
-            let fd = fs.open_host(ctx.caller(), v.attr.ino, flags).ok_or(Errno::EIO)??;
-            Ok(hand_over_host(fd, v, wanted))
+            if let Some(fd) = fs.open_host(ctx.caller(), v.attr.ino, flags) {
+                return Ok(hand_over_host(fd?, v, wanted));
+            }
+            // A driver's file, which may have moved to the store by being opened.
+            let attr = fs.getattr(v.attr.ino)?;
+            virtual_file(ctx, &VirtualPlace { attr, ..v.clone() }, wanted)
         }
+        _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
 }
