@@ -28,6 +28,8 @@ pub struct Settings {
     pub name: String,
     /// Whether `umview` inside a view makes a nested view.
     pub may_nest: bool,
+    /// Whether virtual files may be files of a mount of `/dev/fuse`, where that can be had.
+    pub may_use_fuse: bool,
 }
 
 /// The monitor of one tree of views.
@@ -76,6 +78,9 @@ impl Monitor {
             own_uid: nix::unistd::geteuid().as_raw(),
             this: OnceLock::new(),
         });
+        if !settings.may_use_fuse {
+            monitor.vfiles.accelerator.switch_off();
+        }
         let _ = monitor.this.set(Arc::downgrade(&monitor));
         monitor
     }

@@ -5,6 +5,7 @@
 //! start ("filled"): reading them is native. Large files and devices are served call by call, until somebody
 //! maps them. Writing always passes the monitor, which writes to the driver first.
 
+mod backing;
 mod fill;
 
 use crate::monitor::Monitor;
@@ -16,6 +17,8 @@ use crate::statbuf::Info;
 use abi::dev::DevNum;
 use abi::fs::{Attr, Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, Timestamp};
 use abi::{Errno, Result};
+pub(crate) use backing::Accelerator;
+use backing::Backing;
 use engine::{Tid, Tracee};
 use fill::{Budget, Charge};
 use std::collections::HashMap;
@@ -26,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use syscalls::GroupSet;
+use umfuse::kernel_files::DriverFile;
 
 /// Files up to this many bytes are read whole when they are opened.
 pub(crate) const FILLED_BYTES_MAX: u64 = 256 << 10;
@@ -52,7 +56,7 @@ pub(crate) struct VFile {
     pub(crate) identity: Identity,
     /// Canonical path in the view when it was opened.
     pub(crate) view_path: Vec<u8>,
-    pub(crate) backing: File,
+    backing: Backing,
     state: Mutex<State>,
     /// Names of a host's directory, as of the last rewind.
     pub(crate) listing: Mutex<Vec<(Vec<u8>, u64, u8)>>,
@@ -83,11 +87,17 @@ pub(crate) struct VFiles {
     next_sweep: AtomicUsize,
     pub(crate) budget: Arc<Budget>,
     pub(crate) mapped: AtomicUsize,
+    pub(crate) accelerator: Accelerator,
 }
 
 impl VFile {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
+    pub(crate) fn is_kernels(&self) -> bool {
+        self.backing.kernel_file().is_some()
     }
 
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
@@ -145,7 +155,10 @@ impl VFile {
 
     /// Adopts a handle that `create` gave.
     pub(crate) fn adopt_writer(&self, handle: Handle) {
-        self.state().writer = Some(handle);
+        match self.backing.kernel_file() {
+            Some(file) => file.content.adopt_writer(handle),
+            None => self.state().writer = Some(handle),
+        }
     }
 
     /// Length in bytes.
@@ -195,8 +208,10 @@ impl VFile {
                 }
                 // What was copied behind this place is no longer what the driver has.
                 state.filled_bytes = state.filled_bytes.min(offset);
-                if end > self.backing.metadata()?.len() {
-                    self.backing.set_len(end)?;
+                if let Some(placeholder) = self.backing.placeholder()
+                    && end > placeholder.metadata()?.len()
+                {
+                    placeholder.set_len(end)?;
                 }
                 Ok(n)
             }
@@ -251,6 +266,7 @@ impl VFile {
     /// Writes back what was changed through a shared map.
     pub(crate) fn flush_maps(&self) -> Result<()> {
         let mut state = self.state();
+        let Some(placeholder) = self.backing.placeholder() else { return Ok(()) };
         if !state.is_mapped_shared || !state.is_filled {
             return Ok(());
         }
@@ -260,7 +276,7 @@ impl VFile {
         let mut offset = 0;
         while offset < size {
             let want = usize::try_from(size - offset).unwrap_or(usize::MAX).min(ours.len());
-            let n = self.backing.read_at(&mut ours[..want], offset)?;
+            let n = placeholder.read_at(&mut ours[..want], offset)?;
             if n == 0 {
                 break;
             }
@@ -271,6 +287,16 @@ impl VFile {
             offset += n as u64;
         }
         Ok(())
+    }
+
+    /// Has the kernel write what it holds of a file of its own that was not written yet.
+    pub(crate) fn write_pages(&self) -> Result<()> {
+        match self.backing.kernel_file() {
+            Some(file) if file.content.is_written() => {
+                File::from(self.backing.open(libc::O_WRONLY)?).sync_data().map_err(Errno::from)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// After the driver changed bytes behind the placeholder's back (fallocate).
@@ -288,7 +314,7 @@ impl VFile {
     pub(crate) fn resized(&self, size: u64) -> Result<()> {
         let mut state = self.state();
         state.filled_bytes = state.filled_bytes.min(size);
-        self.backing.set_len(size).map_err(Errno::from)
+        self.backing.set_len(size)
     }
 
     /// Attributes as the view shows them.
@@ -393,9 +419,18 @@ impl VFiles {
     }
 
     fn make(kind: VKind, view_path: &[u8], backing: File, filled: bool) -> Result<Arc<VFile>> {
+        Self::make_with(kind, view_path, Backing::Placeholder(backing), filled)
+    }
+
+    fn make_with(
+        kind: VKind,
+        view_path: &[u8],
+        backing: Backing,
+        filled: bool,
+    ) -> Result<Arc<VFile>> {
         Ok(Arc::new(VFile {
             kind,
-            identity: placeholder::identity(&backing)?,
+            identity: backing.identity()?,
             view_path: view_path.to_vec(),
             backing,
             state: Mutex::new(State { is_filled: filled, ..State::default() }),
@@ -404,8 +439,9 @@ impl VFiles {
         }))
     }
 
-    /// The virtual file of a regular inode, made if nobody has it open.
-    pub(crate) fn regular(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+    /// The virtual file of a regular inode, made if nobody has it open. Where the kernel can have its pages, it gets
+    /// those of files that are `written` and of large ones; small ones that are read are quicker in memory.
+    pub(crate) fn regular(&self, place: &VirtualPlace, written: bool) -> Result<Arc<VFile>> {
         let key = (place.mount.id, place.attr.ino.0);
         if let Some(known) =
             self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
@@ -413,10 +449,22 @@ impl VFiles {
             return Ok(known);
         }
         let name = path::split(place.names.view()).map_or(&b"file"[..], |(_, n)| n);
-        let backing = placeholder::memfd(name)?;
-        backing.set_len(place.attr.size_bytes)?;
+        let size = place.attr.size_bytes;
+        let is_kernels = written || size > FILLED_BYTES_MAX;
+        let (backing, is_filled) = match self.accelerator.files().filter(|_| is_kernels) {
+            Some(files) => {
+                let fs = place.mount.tree().ok_or(Errno::EIO)?;
+                let content = DriverFile::new(Arc::clone(fs), place.attr.ino);
+                (Backing::Kernel(files.add(content, name)), true)
+            }
+            None => {
+                let memory = placeholder::memfd(name)?;
+                memory.set_len(size)?;
+                (Backing::Placeholder(memory), size == 0)
+            }
+        };
         let kind = VKind::File { mount: Arc::clone(&place.mount), ino: place.attr.ino };
-        let file = Self::make(kind, place.names.view(), backing, place.attr.size_bytes == 0)?;
+        let file = Self::make_with(kind, place.names.view(), backing, is_filled)?;
         let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = map.get(&key) {
             return Ok(Arc::clone(known));
@@ -432,11 +480,76 @@ impl VFiles {
         self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&(mount, ino.0)).cloned()
     }
 
+    /// Before somebody else writes to an inode: what is held of it is written back, and let go if it can be.
+    pub(crate) fn let_go(&self, monitor: &Monitor, (mount, ino): (u64, Ino)) -> Result<()> {
+        let Some(file) = self.of_inode(mount, ino) else { return Ok(()) };
+        file.flush_maps()?;
+        file.write_pages()?;
+        self.sweep_if(monitor, |f| f.identity == file.identity);
+        Ok(())
+    }
+
+    /// Lets go of a regular file that has no name any more, as soon as nobody has it open.
+    pub(crate) fn let_go_nameless(&self, monitor: &Monitor, (mount, ino): (u64, Ino)) {
+        let Some(file) = self.of_inode(mount, ino) else { return };
+        let identity = file.identity;
+        let Some(kernels) = file.backing.kernel_file() else {
+            if !file.backing.is_in_use() {
+                drop(file);
+                self.remove(identity);
+            }
+            return;
+        };
+        let (monitor, doomed) = (Arc::downgrade(&monitor.arc()), kernels.doomed());
+        drop(file);
+        doomed.when_forgotten(Box::new(move || {
+            if let Some(monitor) = monitor.upgrade() {
+                monitor.vfiles.remove(identity);
+            }
+        }));
+    }
+
+    /// Takes a file that is not in use out of the tables.
+    fn remove(&self, identity: Identity) {
+        let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = map.get(&identity) else { return };
+        let mut inodes = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        // The two tables have it: whoever has it besides is just opening it.
+        let gone = (Arc::strong_count(file) <= 2 && !file.backing.is_in_use())
+            .then(|| map.remove(&identity))
+            .flatten();
+        if let Some(VKind::File { mount, ino }) = gone.as_ref().map(|file| &file.kind) {
+            inodes.remove(&(mount.id, ino.0));
+        }
+        drop((map, inodes));
+        // Its handles are released here, outside the locks.
+        drop(gone);
+    }
+
+    /// After somebody else wrote `data` to an inode: whoever has it open sees them.
+    pub(crate) fn changed(&self, (mount, ino): (u64, Ino), data: &[u8], offset: u64) -> Result<()> {
+        let Some(file) = self.of_inode(mount, ino) else { return Ok(()) };
+        if let Some(kernels) = file.backing.kernel_file() {
+            kernels.changed(offset, data.len());
+            return Ok(());
+        }
+        let mut state = file.state();
+        if state.is_filled {
+            file.backing.write_all_at(data, offset)?;
+        }
+        state.filled_bytes = state.filled_bytes.min(offset);
+        Ok(())
+    }
+
     /// Opens a regular file; `flags` are those of open(2) after `O_TRUNC` was done.
     pub(crate) fn open_regular(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
-        let file = self.regular(place)?;
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let file = self.regular(place, write)?;
         let mut groups = GroupSet::STAT;
+        if let Some(kernels) = file.backing.kernel_file() {
+            kernels.content.open(write)?;
+            return self.hand_out(&file, flags, groups);
+        }
         {
             let mut state = file.state();
             if write {
@@ -551,8 +664,8 @@ impl VFiles {
             | libc::O_PATH
             | libc::O_SYNC
             | libc::O_DSYNC
-            | if file.backing.metadata()?.is_dir() { libc::O_DIRECTORY } else { 0 };
-        let fd = placeholder::reopen(&file.backing, flags & keep)?;
+            | if file.backing.is_directory()? { libc::O_DIRECTORY } else { 0 };
+        let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }
 
@@ -630,15 +743,21 @@ impl VFiles {
         self.sweep_if(monitor, |f| f.born.elapsed() > Duration::from_secs(1));
     }
 
+    /// Asks the kernel to let go of files that it has pages of.
+    fn forget_if(&self, may_go: impl Fn(&VFile) -> bool) {
+        let Some(files) = self.accelerator.running() else { return };
+        let known = self.all();
+        files.forget(known.iter().filter(|f| may_go(f)).filter_map(|f| f.backing.kernel_file()));
+    }
+
     fn sweep_if(&self, monitor: &Monitor, may_go: impl Fn(&VFile) -> bool) {
         let held = held_identities(monitor);
+        self.forget_if(|file| may_go(file) && !held.contains(&file.identity));
         let mut gone = Vec::new();
         {
             let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
             map.retain(|identity, file| {
-                let keep = !may_go(file)
-                    || held.contains(identity)
-                    || engine::descriptor::is_open_elsewhere(file.backing.as_fd());
+                let keep = !may_go(file) || held.contains(identity) || file.backing.is_in_use();
                 if !keep {
                     gone.push(Arc::clone(file));
                 }

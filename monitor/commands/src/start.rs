@@ -28,6 +28,8 @@ pub struct Start {
     pub name: String,
     /// No nested views.
     pub no_nesting: bool,
+    /// Virtual files have placeholders, never files of `/dev/fuse`.
+    pub no_fuse: bool,
     /// No greeting.
     pub quiet: bool,
     /// What to log, in the words of `tracing` filters.
@@ -93,6 +95,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
         modules: modules(),
         name: start.name.clone(),
         may_nest: !start.no_nesting,
+        may_use_fuse: !start.no_fuse,
     });
     for name in &start.preload {
         monitor.preload(name).map_err(anyhow::Error::msg).with_context(|| format!("-p {name}"))?;

@@ -27,6 +27,7 @@ const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
 /// does not return.
 pub fn umview(words: &[OsString]) -> Result<()> {
     let (own_name, rest) = words.split_first().context("no name")?;
+    monitor::keeper::keep_if_asked(rest);
     if let Some((stage, command)) = Stage::read(rest) {
         return Err(stage.carry_out(command));
     }
@@ -88,10 +89,12 @@ fn enter(arguments: Umview, own_name: Option<String>) -> Result<()> {
     // A nested view sees what ~/.viewosrc has mounted.
     stage.script = stage.script.or_else(Script::of_user);
     let start = Start {
-        engine: arguments.engine.map(|e| match e {
-            Engine::Notify => BackEnd::Notify,
-            Engine::Trace => BackEnd::Trace,
-        }),
+        engine: match arguments.engine {
+            Some(Engine::Notify) => Some(BackEnd::Notify),
+            Some(Engine::Trace) => Some(BackEnd::Trace),
+            None => arguments.no_notify.then_some(BackEnd::Trace),
+        },
+        no_fuse: arguments.no_fuse || arguments.no_userns,
         preload: arguments.preload,
         stage,
         name: arguments.name,

@@ -246,6 +246,9 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
     let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() {
+        return Ok(Answer::Native);
+    }
     let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     if opened_for & libc::O_ACCMODE == libc::O_RDONLY {
         return Err(Errno::EBADF);
@@ -295,6 +298,9 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
     let Some((file, _own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() && ctx.row.name != "syncfs" {
+        return Ok(Answer::Native);
+    }
     file.flush_maps()?;
     match &file.kind {
         VKind::File { mount, .. } if ctx.row.name != "syncfs" => {

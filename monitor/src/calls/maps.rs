@@ -16,6 +16,7 @@ pub(super) fn mmap(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     };
     match &file.kind {
+        _ if file.is_kernels() => return Ok(Answer::Native),
         VKind::File { .. } | VKind::Device { .. } => {}
         VKind::Directory(_) | VKind::HostDirectory(_) => return Err(Errno::ENODEV),
         VKind::Other(_) => return Ok(Answer::Native),

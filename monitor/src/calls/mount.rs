@@ -314,6 +314,7 @@ impl Monitor {
     pub(crate) fn sync_mount(&self, mount: &Mount) -> Result<()> {
         for file in self.vfiles.of_mount(mount.id) {
             file.flush_maps()?;
+            file.write_pages()?;
         }
         match &mount.content {
             Content::Tree(fs) | Content::Overlay { tree: fs, .. } => fs.sync(),

@@ -170,6 +170,7 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
                 tree(&dir.mount)?.rmdir(ctx.caller(), dir.attr.ino, name)?;
             } else {
                 tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
+                lost_a_name(ctx, v);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -228,6 +229,12 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
                 flags,
             )?;
             ctx.m.renamed();
+            if let Some(Place::Virtual(victim)) = &to.found.place
+                && !flags.contains(RenameFlags::EXCHANGE)
+                && victim.attr.ino != source.attr.ino
+            {
+                lost_a_name(ctx, victim);
+            }
             if source.attr.kind == FileKind::Directory {
                 let at =
                     |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
@@ -238,6 +245,13 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
         (Place::Host(_), Place::Host(_)) => both_by_kernel(ctx, &pair),
         _ if from.found.place.is_none() => Err(Errno::ENOENT),
         _ => Err(Errno::EXDEV),
+    }
+}
+
+/// A file that has lost its last name, and that nobody has open, is let go of: its space is free then.
+fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
+    if v.attr.kind == FileKind::Regular && v.attr.nlink <= 1 {
+        ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino));
     }
 }
 

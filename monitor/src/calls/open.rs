@@ -324,7 +324,7 @@ fn finish_new(
         Opened::Host(fd) => return Ok(hand_over_host(fd, place, wanted)),
         Opened::Handle(handle) => handle,
     };
-    ctx.m.vfiles.regular(place)?.adopt_writer(handle);
+    ctx.m.vfiles.regular(place, true)?.adopt_writer(handle);
     Ok(hand_over(ctx, ctx.m.vfiles.open_regular(place, wanted.flags)?, wanted))
 }
 

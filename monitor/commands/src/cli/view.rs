@@ -59,6 +59,15 @@ pub struct Umview {
     /// How calls are intercepted; by default the better one that works here
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
+    /// Without seccomp notification, as --engine trace
+    #[arg(long, conflicts_with = "engine")]
+    pub no_notify: bool,
+    /// Without /dev/fuse: placeholders stand for virtual files, and more calls are intercepted
+    #[arg(long)]
+    pub no_fuse: bool,
+    /// Without user namespaces, and so without /dev/fuse
+    #[arg(long)]
+    pub no_userns: bool,
     /// Log to standard error; without a filter, who answered each call and how long it took
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "calls=debug,info")]
     pub log: Option<String>,

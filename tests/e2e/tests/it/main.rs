@@ -1,5 +1,6 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
+mod accelerator;
 mod attach;
 mod clocks;
 mod debuggers;
