@@ -299,9 +299,12 @@ impl<'a> Walk<'a> {
         if wanted.len() >= 4096 {
             return Err(Errno::ENAMETOOLONG);
         }
-        let mut place = if wanted[0] == b'/' { self.root_place()? } else { start };
         let mut wants_directory = wanted.ends_with(b"/");
-        let mut queue: VecDeque<Vec<u8>> = split_components(wanted);
+        let (mut place, mut queue) = match self.entrance(wanted)? {
+            Some((root, rest)) => (root, split_components(&rest)),
+            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
+            None => (start, split_components(wanted)),
+        };
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -359,6 +362,44 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
+    }
+
+    /// The first mount that an absolute path without `..` leads into, and what of the path is left there: the host's
+    /// directories above it were seen to have no links on the way (`quick`), so that nobody needs to be asked for them.
+    fn entrance(&mut self, wanted: &[u8]) -> Result<Option<(Place, Vec<u8>)>> {
+        if wanted[0] != b'/'
+            || self.root.is_some()
+            || self.mounts.has_root_mount()
+            || path::has_dotdot(wanted)
+        {
+            return Ok(None);
+        }
+        let plain = path::normalize(wanted);
+        let mut end = 0;
+        for component in path::components(&plain) {
+            end += 1 + component.len();
+            if !self.mounts.may_cross(component) {
+                continue;
+            }
+            let (target, rest) = plain.split_at(end);
+            let Some(Crossing::Mount(mount)) = self.mounts.at(&self.view, self.epoch, target)
+            else {
+                continue;
+            };
+            let above = path::split(target).map_or(&b"/"[..], |(dir, _)| dir);
+            let is_plain = self
+                .monitor
+                .quick
+                .canonical(above, &self.mounts)
+                .is_some_and(|canonical| canonical == above);
+            if rest.len() < 2 || !is_plain {
+                return Ok(None);
+            }
+            let root = self.enter(&mount, Names::of(target, self.epoch))?;
+            self.left_host |= !root.is_as_on_host();
+            return Ok(Some((root, rest.to_vec())));
+        }
+        Ok(None)
     }
 
     /// Where the walk of a link's text starts, the link being in `parent`.
