@@ -382,8 +382,8 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let (target, rest) = plain.split_at(end);
-            let Some(Crossing::Mount(mount)) = self.mounts.at(&self.view, self.epoch, target)
-            else {
+            let first = self.mounts.at(&self.view, self.epoch, target, Epoch::default());
+            let Some(Crossing::Mount(mount)) = first else {
                 continue;
             };
             let above = path::split(target).map_or(&b"/"[..], |(dir, _)| dir);
