@@ -21,18 +21,14 @@ use files::{Open, flags_of};
 use numbers::{Numbers, ROOT};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use viewfs::{OFlags, Overlay, Resolved, Stat};
-
-/// Told the path on the host of a directory that begins to show other names than the host's.
-pub(crate) type OnMerged = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// The tree of one viewfs mount.
 pub(crate) struct OverlayFs {
     overlay: Overlay,
     grounds: Grounds,
     table: Mutex<Table>,
-    on_merged: OnceLock<OnMerged>,
 }
 
 struct Table {
@@ -43,12 +39,7 @@ struct Table {
 impl OverlayFs {
     pub(crate) fn new(overlay: Overlay, grounds: Grounds) -> Self {
         let table = Table { numbers: Numbers::new(), open: HashMap::new() };
-        Self { overlay, grounds, table: Mutex::new(table), on_merged: OnceLock::new() }
-    }
-
-    /// Whom to tell of directories that begin to differ from the host's.
-    pub(crate) fn watch(&self, told: OnMerged) {
-        let _ = self.on_merged.set(told);
+        Self { overlay, grounds, table: Mutex::new(table) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -118,35 +109,31 @@ impl OverlayFs {
         self.table().numbers.now_at(&below)
     }
 
+    /// The path below the mount of a file of the tree below, by its name on the host: where the view has it.
+    pub(crate) fn lower_now_at(&self, link: &[u8]) -> Option<Vec<u8>> {
+        let below = self.grounds.path_in_lower(link)?;
+        self.table().numbers.now_at(&below)
+    }
+
+    /// The same, if a directory on the way was moved in the view alone.
+    pub(crate) fn moved_to(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if !self.table().numbers.has_moved() {
+            return None;
+        }
+        let below = self.grounds.path_in_lower(link)?;
+        self.table().numbers.now_at(&below).filter(|now| *now != below)
+    }
+
+    /// The path below the mount of a file of the source, or of one that was moved, by its name on the host.
+    pub(crate) fn path_in_view(&self, link: &[u8]) -> Option<Vec<u8>> {
+        self.grounds.source.path_of_host(link).or_else(|| self.moved_to(link))
+    }
+
     /// Whether the store of this mount is the directory `root` of `fs`.
     pub(crate) fn has_store(&self, fs: &Arc<dyn FileSystem>, root: Ino) -> bool {
         self.overlay.store().is_some()
             && self.grounds.source.is_in(fs)
             && self.grounds.source_root == root
-    }
-
-    /// Does `change`, which makes or removes a name in the directory of `path`; if the directory begins to differ
-    /// from the host's by that, those who have it open must be told.
-    fn in_directory<R>(&self, path: &[u8], change: impl FnOnce() -> Result<R>) -> Result<R> {
-        let parent = path.iter().rposition(|&b| b == b'/').map_or(&b""[..], |at| &path[..at]);
-        let was_lower = self.on_merged.get().is_some() && self.shows_host(parent);
-        let done = change()?;
-        if was_lower
-            && !self.shows_host(parent)
-            && let Some(told) = self.on_merged.get()
-            && let Some(host) = self.overlay.lower_host_path(parent)
-        {
-            told(&host);
-        }
-        Ok(done)
-    }
-
-    /// Whether the names of the directory are those of the tree below: the root counts as merged from the start.
-    fn shows_host(&self, dir: &[u8]) -> bool {
-        if dir.is_empty() {
-            return self.overlay.store().is_some_and(|s| s.names(b"").is_ok_and(|n| n.is_empty()));
-        }
-        self.is_lower(dir)
     }
 
     /// What is open of the file at `path`, of which the last name is about to go.
@@ -273,8 +260,7 @@ impl FileSystem for OverlayFs {
     ) -> Result<(Attr, Opened)> {
         let path = self.child(parent, name)?;
         let flags = flags_of(flags) | OFlags::CREATE;
-        let file =
-            self.in_directory(&path, || self.overlay.open(&path, flags, u32::from(perm), caller))?;
+        let file = self.overlay.open(&path, flags, u32::from(perm), caller)?;
         let attr = self.attr(&path)?;
         Ok((attr.clone(), self.opened(attr.ino, &path, file)))
     }
@@ -305,27 +291,26 @@ impl FileSystem for OverlayFs {
         rdev: DevNum,
     ) -> Result<Attr> {
         let path = self.child(parent, name)?;
-        let make = || self.overlay.mknod(&path, kind, rdev, u32::from(perm), caller);
-        self.in_directory(&path, make)?;
+        self.overlay.mknod(&path, kind, rdev, u32::from(perm), caller)?;
         self.attr(&path)
     }
 
     fn mkdir(&self, caller: Caller, parent: Ino, name: Name<'_>, perm: u16) -> Result<Attr> {
         let path = self.child(parent, name)?;
-        self.in_directory(&path, || self.overlay.mkdir(&path, u32::from(perm), caller))?;
+        self.overlay.mkdir(&path, u32::from(perm), caller)?;
         self.attr(&path)
     }
 
     fn symlink(&self, caller: Caller, parent: Ino, name: Name<'_>, target: &[u8]) -> Result<Attr> {
         let path = self.child(parent, name)?;
-        self.in_directory(&path, || self.overlay.symlink(&path, target, caller))?;
+        self.overlay.symlink(&path, target, caller)?;
         self.attr(&path)
     }
 
     fn link(&self, _: Caller, ino: Ino, parent: Ino, name: Name<'_>) -> Result<Attr> {
         let path = self.child(parent, name)?;
         let old = self.path(ino)?;
-        self.in_directory(&path, || self.overlay.link(&old, &path))?;
+        self.overlay.link(&old, &path)?;
         self.table().numbers.add_name(ino.0, &path);
         self.attr(&path)
     }
@@ -333,14 +318,14 @@ impl FileSystem for OverlayFs {
     fn unlink(&self, _: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
         let path = self.child(parent, name)?;
         let kept = self.kept(&path);
-        self.in_directory(&path, || self.overlay.unlink(&path))?;
+        self.overlay.unlink(&path)?;
         self.table().numbers.removed(&path, kept);
         Ok(())
     }
 
     fn rmdir(&self, _: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
         let path = self.child(parent, name)?;
-        self.in_directory(&path, || self.overlay.rmdir(&path))?;
+        self.overlay.rmdir(&path)?;
         self.table().numbers.removed(&path, None);
         Ok(())
     }
@@ -358,9 +343,7 @@ impl FileSystem for OverlayFs {
         let exchange = flags.contains(RenameFlags::EXCHANGE);
         let before = [self.host_directory(&from), self.host_directory(&to).filter(|_| exchange)];
         let kept = self.kept(&to);
-        self.in_directory(&from, || {
-            self.in_directory(&to, || self.overlay.rename(&from, &to, flags))
-        })?;
+        self.overlay.rename(&from, &to, flags)?;
         let mut table = self.table();
         table.numbers.renamed(&from, &to, exchange, kept);
         for (path, ino) in before.into_iter().flatten() {

@@ -158,9 +158,18 @@ pub(super) fn readlink(ctx: &Ctx<'_>) -> Result<Answer> {
     Ok(Answer::Return(Ok(n as u64)))
 }
 
-/// The text of /proc/PID/fd/N where that is a placeholder.
+/// The text of /proc/PID/fd/N where that is a placeholder, or a file that an overlay has in its store.
 fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
-    if !host.starts_with(b"/proc/") || ctx.m.vfiles.is_empty() {
+    let in_fd = || path::split(host).is_some_and(|(dir, _)| dir.ends_with(b"/fd"));
+    if !host.starts_with(b"/proc/") {
+        return Ok(None);
+    }
+    if in_fd()
+        && let Some(name) = hostview::readlink(host).ok().and_then(|link| ctx.name_in_view(&link))
+    {
+        return Ok(Some(name));
+    }
+    if ctx.m.vfiles.is_empty() {
         return Ok(None);
     }
     let Ok(s) = hostview::stat(host, true) else { return Ok(None) };

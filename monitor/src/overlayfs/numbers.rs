@@ -185,6 +185,11 @@ impl Numbers {
         self.moved.entry(below).or_insert(ino);
     }
 
+    /// Whether any directory was moved in the view alone.
+    pub(super) fn has_moved(&self) -> bool {
+        !self.moved.is_empty()
+    }
+
     /// Where in the view a file is that the tree below has at `below`: elsewhere, if a directory on the way was
     /// moved; `None` if that was removed.
     pub(super) fn now_at(&self, below: &[u8]) -> Option<Vec<u8>> {
