@@ -111,7 +111,7 @@ impl Monitor {
             Some(file) => {
                 let info = file.info(self)?;
                 let rdev = info.attr.rdev.to_raw();
-                (file.view_path.clone(), info.dev, info.attr.ino.0, rdev)
+                (file.view_path(), info.dev, info.attr.ino.0, rdev)
             }
             None => {
                 let name = crate::hostview::readlink(link.as_bytes()).unwrap_or_default();

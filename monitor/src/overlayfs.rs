@@ -73,6 +73,13 @@ impl OverlayFs {
 
     /// Whether the kernel finds the same as the view under this path, so that it may have calls that only look.
     pub(crate) fn is_lower(&self, path: &[u8]) -> bool {
+        !self.overlay.options().wok
+            && self.is_in_lower(path)
+            && self.grounds.lower_is_the_hosts(path)
+    }
+
+    /// Whether the data of a file is in the tree below.
+    fn is_in_lower(&self, path: &[u8]) -> bool {
         matches!(self.overlay.resolve(path), Ok(Resolved::Lower))
     }
 
@@ -90,13 +97,10 @@ impl OverlayFs {
         parent: Ino,
         name: Name<'_>,
     ) -> Result<bool> {
-        let is_here =
-            self.grounds.source.host().is_some_and(|s| crate::path::below(link, s).is_some());
-        if !is_here {
+        if !self.grounds.source.holds_nameless(link) {
             return Ok(false);
         }
-        let own = own.try_clone()?.into();
-        self.overlay.link_tmpfile(&own, &self.child(parent, name)?)?;
+        self.link_host(own, parent, name)?;
         Ok(true)
     }
 
@@ -313,6 +317,11 @@ impl FileSystem for OverlayFs {
         self.overlay.link(&old, &path)?;
         self.table().numbers.add_name(ino.0, &path);
         self.attr(&path)
+    }
+
+    fn link_host(&self, file: &OwnedFd, parent: Ino, name: Name<'_>) -> Result<()> {
+        let file = file.try_clone()?.into();
+        self.overlay.link_tmpfile(&file, &self.child(parent, name)?)
     }
 
     fn unlink(&self, _: Caller, parent: Ino, name: Name<'_>) -> Result<()> {

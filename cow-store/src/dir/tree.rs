@@ -246,7 +246,8 @@ impl Dir for TreeDir {
             OpenFile::Tree(file) if Arc::ptr_eq(file.file_system(), &self.fs) => {
                 self.fs.link(self.caller, file.ino(), parent, name).map(drop)
             }
-            _ => Err(Errno::EXDEV),
+            OpenFile::Tree(_) => Err(Errno::EXDEV),
+            OpenFile::Host(fd) => self.fs.link_host(fd, parent, name),
         }
     }
 

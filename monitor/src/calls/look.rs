@@ -173,7 +173,7 @@ fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let Ok(s) = hostview::stat(host, true) else { return Ok(None) };
-    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path.clone()))
+    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path()))
 }
 
 /// statfs(2), fstatfs(2), ustat(2).

@@ -105,6 +105,9 @@ impl Ctx<'_> {
         if fs.link_nameless(&own, &link, dir.attr.ino, Name::new(&led.found.name)?)? {
             return Ok(Some(Answer::Return(Ok(0))));
         }
+        if !fs.is_lower(&path_below(dir)) {
+            return Err(Errno::EXDEV);
+        }
         // By name: the descriptor was opened by the monitor, and the kernel takes it for itself only from its opener.
         let words = super::name::host_words(&led.found).ok_or(Errno::EXDEV)?;
         let text = |words: &[u8]| Arg::Bytes([words, b"\0"].concat());
@@ -147,10 +150,15 @@ impl Ctx<'_> {
         let link = self.link_of(fd)?;
         let own = self.tracee.descriptor(fd).ok()?;
         for mount in &overlays {
-            if let Some(stat) = mount.overlay()?.stat_of_descriptor(&own, &link) {
+            let fs = mount.overlay()?;
+            if let Some(stat) = fs.stat_of_descriptor(&own, &link) {
                 let mut attr = stat.to_attr();
                 attr.ino = abi::fs::Ino(stat.ino);
                 return Some(Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id });
+            }
+            if fs.path_of_host(&link).is_some() {
+                // Its numbers count, whatever those say that it lies on.
+                break;
             }
         }
         let v = self.overlaid(fd)?;

@@ -82,7 +82,7 @@ impl Monitor {
 
     fn is_busy(&self, view: &View, mount: &Arc<Mount>) -> bool {
         if let Some(file) = self.vfiles.of_mount(mount.id).first() {
-            tracing::info!(file = %path::text(&file.view_path), "busy: a file is open");
+            tracing::info!(file = %path::text(&file.view_path()), "busy: a file is open");
             return true;
         }
         let is_here = |place: &Option<Place>| match place {

@@ -67,7 +67,7 @@ impl OverlayFs {
         match file {
             OpenFile::Host(fd) => Opened::Host(fd),
             file @ OpenFile::Tree(_) => {
-                let is_lower = self.is_lower(path);
+                let is_lower = self.is_in_lower(path);
                 let open = Open::File { ino: ino.0, file: Arc::new(file), is_lower };
                 Opened::Handle(self.keep(open))
             }
@@ -100,7 +100,7 @@ impl OverlayFs {
                 },
             }
         };
-        if self.is_lower(&path) {
+        if self.is_in_lower(&path) {
             let table = self.table();
             return table.open.get(&handle.0).and_then(|o| o.file_of(ino)).ok_or(Errno::EBADF);
         }

@@ -38,6 +38,30 @@ impl Ground {
         }
     }
 
+    /// Whether a file without a name was made here: overlays make them in the store that they lie on at last.
+    pub(super) fn holds_nameless(&self, link: &[u8]) -> bool {
+        match self {
+            Self::Host(base) => path::below(link, base).is_some(),
+            Self::Overlay(fs, _) => fs.grounds.source.holds_nameless(link),
+            Self::Driver(_) => false,
+        }
+    }
+
+    /// Whether the kernel finds the same as the view under a path of this tree.
+    fn is_the_hosts(&self, below: &[u8]) -> bool {
+        match self {
+            Self::Host(_) => true,
+            Self::Overlay(fs, root) => fs.path_of(*root).is_some_and(|top| {
+                fs.is_lower(&match (top.is_empty(), below.is_empty()) {
+                    (true, _) => below.to_vec(),
+                    (_, true) => top,
+                    _ => [top.as_slice(), b"/", below].concat(),
+                })
+            }),
+            Self::Driver(_) => false,
+        }
+    }
+
     /// The path on the host of the tree's root, where that is the host's own.
     pub(super) fn host(&self) -> Option<&[u8]> {
         match self {
@@ -109,6 +133,23 @@ impl Grounds {
             });
             (!is_hidden).then_some(full)
         })
+    }
+
+    /// Whether the kernel finds the same as the view under a path of the tree below.
+    pub(super) fn lower_is_the_hosts(&self, wanted: &[u8]) -> bool {
+        let mut best: Option<(usize, &Ground, &[u8])> = None;
+        for (top, ground) in &self.lower {
+            let rest = match (top.as_slice(), wanted.strip_prefix(top.as_slice())) {
+                (b"", _) => wanted,
+                (_, Some([])) => b"",
+                (_, Some([b'/', rest @ ..])) => rest,
+                _ => continue,
+            };
+            if best.is_none_or(|(length, ..)| top.len() >= length) {
+                best = Some((top.len(), ground, rest));
+            }
+        }
+        best.is_some_and(|(_, ground, rest)| ground.is_the_hosts(rest))
     }
 
     /// The figures of the tree below.
