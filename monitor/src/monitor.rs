@@ -179,12 +179,10 @@ impl Monitor {
                 Ok(Place::Virtual(VirtualPlace { names, ..v.clone() }))
             }
             VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let fs = mount.tree().ok_or(Errno::EIO)?;
-                let names = match walk.canonical(&file.view_path()) {
-                    Ok(place) => place.names().clone(),
-                    Err(_) => crate::namei::Names::of(&file.view_path(), walk.epoch),
-                };
+                // Nothing is below a file: its name in the view is enough.
+                let names = crate::namei::Names::of(&file.view_path(), walk.epoch);
                 Ok(Place::Virtual(VirtualPlace {
                     names,
                     mount: Arc::clone(mount),

@@ -113,6 +113,14 @@ impl OverlayFs {
         self.table().numbers.now_at(&below)
     }
 
+    /// Whether access(2) shows a file as writable.
+    ///
+    /// # Errors
+    /// - `EROFS` if it comes from the source of a merge.
+    pub(crate) fn may_change(&self, ino: Ino) -> Result<()> {
+        self.overlay.may_change(&self.path(ino)?)
+    }
+
     /// The path below the mount of a file of the tree below, by its name on the host: where the view has it.
     pub(crate) fn lower_now_at(&self, link: &[u8]) -> Option<Vec<u8>> {
         let below = self.grounds.path_in_lower(link)?;

@@ -29,12 +29,26 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
     reopen(&made, libc::O_RDWR).map(File::from)
 }
 
+/// A name that nobody has.
+fn fresh_name() -> Result<String> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("{}/.view-{}-{number}", base_directory()?, std::process::id()))
+}
+
+/// A FIFO without a name, open as a path alone.
+pub(crate) fn fifo() -> Result<File> {
+    let name = fresh_name()?;
+    nix::unistd::mkfifo(name.as_str(), Mode::from_bits_truncate(0o600)).map_err(errno)?;
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+    let opened = open(name.as_str(), flags, Mode::empty());
+    std::fs::remove_file(&name)?;
+    opened.map(File::from).map_err(errno)
+}
+
 /// An empty directory without a name.
 pub(crate) fn directory() -> Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let base = base_directory()?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{base}/.view-{}-{number}", std::process::id());
+    let name = fresh_name()?;
     std::fs::create_dir(&name)?;
     let opened = open(
         name.as_str(),

@@ -42,6 +42,8 @@ pub(crate) enum VKind {
     File { mount: Arc<Mount>, ino: Ino },
     /// A directory of a driver.
     Directory(VirtualPlace),
+    /// A FIFO of a driver: a pipe of the kernel's.
+    Fifo { mount: Arc<Mount>, ino: Ino },
     /// A directory of the host under another name.
     HostDirectory(Place),
     /// A special file.
@@ -100,6 +102,14 @@ impl VFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_directory(&self) -> bool {
+        match &self.kind {
+            VKind::Directory(_) | VKind::HostDirectory(_) => true,
+            VKind::Other(place) => place.is_directory(),
+            VKind::File { .. } | VKind::Fifo { .. } | VKind::Device { .. } => false,
+        }
+    }
+
     /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
     pub(crate) fn is_kernels(&self) -> bool {
         self.backing.kernel_file().is_some()
@@ -107,14 +117,16 @@ impl VFile {
 
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
         match &self.kind {
-            VKind::File { mount, .. } => mount.tree().ok_or(Errno::EIO),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } => mount.tree().ok_or(Errno::EIO),
             _ => Err(Errno::EINVAL),
         }
     }
 
     pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
         match &self.kind {
-            VKind::File { mount, .. } | VKind::Device { mount, .. } => Some(mount),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } | VKind::Device { mount, .. } => {
+                Some(mount)
+            }
             VKind::Directory(v) => Some(&v.mount),
             VKind::Other(Place::Virtual(v)) => Some(&v.mount),
             VKind::Other(Place::Device(d)) => Some(&d.mount),
@@ -156,6 +168,11 @@ impl VFile {
         };
         state.reader = Some(handle);
         Ok(handle)
+    }
+
+    /// Another open file of what stands for it.
+    pub(crate) fn reopen(&self, flags: i32) -> Result<OwnedFd> {
+        self.backing.open(flags)
     }
 
     /// Adopts a handle that `create` gave.
@@ -325,7 +342,7 @@ impl VFile {
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
         match &self.kind {
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let attr = self.fs()?.getattr(*ino)?;
                 Ok(monitor.virtual_info(mount, attr))
             }
@@ -464,7 +481,10 @@ impl VFiles {
             }
             None => {
                 let memory = placeholder::memfd(name)?;
-                memory.set_len(size)?;
+                // Smaller ones get their length with their bytes.
+                if size > FILLED_BYTES_MAX {
+                    memory.set_len(size)?;
+                }
                 (Backing::Placeholder(memory), size == 0)
             }
         };
@@ -607,6 +627,25 @@ impl VFiles {
         self.hand_out(&file, flags, GroupSet::STAT)
     }
 
+    /// What stands for a FIFO: one pipe for an inode while anybody has it open, or waits for that.
+    pub(crate) fn fifo(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+        let key = (place.mount.id, place.attr.ino.0);
+        let known = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let kind = VKind::Fifo { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), placeholder::fifo()?, true)?;
+        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        map.insert(key, Arc::clone(&file));
+        drop(map);
+        self.insert(Arc::clone(&file), None);
+        Ok(file)
+    }
+
     /// Opens a directory of the host under another name.
     pub(crate) fn open_host_directory(&self, place: &Place, flags: i32) -> Result<Prepared> {
         let file = Self::make(
@@ -669,7 +708,7 @@ impl VFiles {
             | libc::O_PATH
             | libc::O_SYNC
             | libc::O_DSYNC
-            | if file.backing.is_directory()? { libc::O_DIRECTORY } else { 0 };
+            | if file.is_directory() { libc::O_DIRECTORY } else { 0 };
         let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }
@@ -738,9 +777,22 @@ impl VFiles {
         map.values().cloned().collect()
     }
 
-    /// As [`sweep`](Self::sweep), young files as well: for umount.
-    pub(crate) fn sweep_all(&self, monitor: &Monitor) {
+    /// As [`sweep`](Self::sweep), young files as well: before the umount of `mount`.
+    pub(crate) fn sweep_all(&self, monitor: &Monitor, mount: u64) {
         self.sweep_if(monitor, |_| true);
+        // Of a large file the kernel has many pages to let go of, which takes longer than a sweep waits.
+        let Some(files) = self.accelerator.running() else { return };
+        let left = self.of_mount(mount);
+        let held = held_identities(monitor);
+        let slow = left.iter().filter(|f| !held.contains(&f.identity));
+        let slow: Vec<_> = slow
+            .filter_map(|f| f.backing.kernel_file())
+            .filter(|kernels| !is_mapped(monitor, kernels))
+            .collect();
+        if !slow.is_empty() {
+            files.wait_for(&slow);
+            self.sweep_if(monitor, |_| true);
+        }
     }
 
     /// Sweeps the files of one mount, but for one that is in use.
@@ -774,7 +826,11 @@ impl VFiles {
         {
             let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
             map.retain(|identity, file| {
-                let keep = !may_go(file) || held.contains(identity) || file.backing.is_in_use();
+                // Whoever has it besides the two tables is opening it, or waits for the other end of a FIFO.
+                let keep = !may_go(file)
+                    || Arc::strong_count(file) > 2
+                    || held.contains(identity)
+                    || file.backing.is_in_use();
                 if !keep {
                     gone.push(Arc::clone(file));
                 }
@@ -791,6 +847,15 @@ impl VFiles {
             }
         }
     }
+}
+
+/// Whether a process of the views has a file mapped.
+fn is_mapped(monitor: &Monitor, file: &backing::KernelFile) -> bool {
+    let shown = file.shown_in_maps();
+    monitor.engine().tgids().into_iter().any(|tgid| {
+        let maps = std::fs::read_to_string(format!("/proc/{tgid}/maps")).unwrap_or_default();
+        maps.lines().any(|line| line.ends_with(&shown))
+    })
 }
 
 /// The placeholders that some process of the views has open.

@@ -278,6 +278,7 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
             device.block(*number)?.discard(offset..end)?;
             Ok(Answer::Return(Ok(0)))
         }
+        VKind::Fifo { .. } => Err(Errno::ESPIPE),
         _ => Err(Errno::ENODEV),
     }
 }
@@ -318,6 +319,7 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
                 }
             }
         }
+        VKind::Fifo { .. } => return Err(Errno::EINVAL),
         VKind::HostDirectory(_) | VKind::Other(_) => {}
     }
     Ok(Answer::Return(Ok(0)))

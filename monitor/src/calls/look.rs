@@ -106,7 +106,14 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
             )
             .map_err(hostview::errno)?;
         }
-        Place::Virtual(v) => ctx.may(&v.mount, &v.attr, mode)?,
+        Place::Virtual(v) => {
+            ctx.may(&v.mount, &v.attr, mode)?;
+            if mode & libc::W_OK != 0
+                && let Some(fs) = v.mount.overlay()
+            {
+                fs.may_change(v.attr.ino)?;
+            }
+        }
         Place::Device(d) => super::info::may_use_device(ctx, d, mode)?,
         Place::Proc(..) => {
             if mode & (libc::W_OK | libc::X_OK) != 0 {

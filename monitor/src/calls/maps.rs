@@ -18,7 +18,9 @@ pub(super) fn mmap(ctx: &Ctx<'_>) -> Result<Answer> {
     match &file.kind {
         _ if file.is_kernels() => return Ok(Answer::Native),
         VKind::File { .. } | VKind::Device { .. } => {}
-        VKind::Directory(_) | VKind::HostDirectory(_) => return Err(Errno::ENODEV),
+        VKind::Directory(_) | VKind::HostDirectory(_) | VKind::Fifo { .. } => {
+            return Err(Errno::ENODEV);
+        }
         VKind::Other(_) => return Ok(Answer::Native),
     }
     let mut state = file.state();

@@ -21,6 +21,7 @@ mod patchwork;
 pub(crate) mod permission;
 mod process;
 mod socket;
+mod special;
 mod umount;
 mod xattr;
 

@@ -150,6 +150,13 @@ pub(super) struct Wish {
     pub(super) target: Vec<u8>,
 }
 
+impl Wish {
+    /// The source as a mount is listed with it.
+    pub(super) fn source(&self) -> &str {
+        if self.source.is_empty() { "none" } else { &self.source }
+    }
+}
+
 /// Takes the options that the view obeys itself.
 fn view_flags(options: &mut Options, bits: u64, target: &[u8]) -> Flags {
     let mut flags = Flags {
@@ -288,7 +295,7 @@ impl Monitor {
             view: view.id,
             born,
             target: wish.target.clone(),
-            source: if wish.source.is_empty() { "none".into() } else { wish.source.clone() },
+            source: wish.source().to_owned(),
             fs_type: wish.fs_type.clone(),
             options,
             content,

@@ -2,6 +2,7 @@
 
 use super::Ctx;
 use super::name::{Led, Named, host_words};
+use super::special;
 use crate::hostview;
 use crate::mounts::Mount;
 use crate::namei::{Place, VirtualPlace};
@@ -232,9 +233,21 @@ fn overlaid_file(
             let attr = fs.getattr(v.attr.ino)?;
             virtual_file(ctx, &VirtualPlace { attr, ..v.clone() }, wanted)
         }
+        // What the store has for a node is a file with a note; the host's own nodes are opened by their names.
+        FileKind::CharDevice | FileKind::BlockDevice if !is_node_of_host(v) => {
+            device_node(ctx, v, wanted)
+        }
         _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
+}
+
+fn is_node_of_host(v: &VirtualPlace) -> bool {
+    let path = Place::Virtual(v.clone()).backing_path();
+    path.and_then(|path| hostview::lstat(&path).ok()).is_some_and(|s| {
+        s.st_rdev == v.attr.rdev.to_raw()
+            && FileKind::from_mode_bits(s.st_mode) == Some(v.attr.kind)
+    })
 }
 
 /// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
@@ -270,9 +283,19 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
             }
             Ok(hand_over(ctx, ctx.m.vfiles.open_regular(&v, wanted.flags)?, wanted))
         }
-        FileKind::CharDevice | FileKind::BlockDevice if v.mount.flags.no_dev => Err(Errno::EACCES),
-        // A node of an image names a device that this view has no driver for.
+        FileKind::Fifo => special::fifo(ctx, v, wanted.flags),
+        FileKind::CharDevice | FileKind::BlockDevice => device_node(ctx, v, wanted),
+        // A socket is not opened, a link was followed.
         _ => Err(Errno::ENXIO),
+    }
+}
+
+fn device_node(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
+    match special::node(ctx, v)? {
+        special::Node::View(device) => {
+            Ok(hand_over(ctx, ctx.m.vfiles.open_device(&device, wanted.flags)?, wanted))
+        }
+        special::Node::Kernel(name) => Ok(special::kernels(name, wanted.flags)),
     }
 }
 

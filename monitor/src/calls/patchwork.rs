@@ -12,7 +12,7 @@ use crate::mounts::{Content, Flags, Mount, Power};
 use crate::namei::{Found, Place, Walk};
 use crate::overlayfs::{Ground, Grounds, OverlayFs};
 use crate::path;
-use crate::view::{Service, View};
+use crate::view::{PRESENT, Service, View};
 use abi::Errno;
 use abi::fs::{Caller, FileSystem, Ino};
 use abi::host::Epoch;
@@ -20,6 +20,7 @@ use abi::module::MountError;
 use abi::options::Options;
 use cow_store::dir::{Dir, HostDir, TreeDir};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use viewfs::{DirectoryLower, FrozenLower, Lower, Mode, MountOptions, PatchedLower, TreeLower};
 
 type Answer<T> = Result<T, MountError>;
@@ -122,7 +123,10 @@ impl Monitor {
     ) -> Answer<()> {
         let wanted = MountOptions::take(&mut options, &wish.target)?;
         options.finish()?;
-        if wanted.mode != Mode::Move {
+        if wanted.renew {
+            return self.renew(view, wish);
+        }
+        if wanted.mode != Mode::Move || wanted.wok {
             return self.mount_overlay(view, service, wish, wanted, flags, shown);
         }
         let born = self.clock.tick();
@@ -134,6 +138,31 @@ impl Monitor {
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();
         self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
+        Ok(())
+    }
+
+    /// An existing mount comes on top of later ones: the one at the target that has this source; without such, the
+    /// youngest at the target.
+    fn renew(&self, view: &Arc<View>, wish: &Wish) -> Answer<()> {
+        let mounts = self.mounts.snapshot();
+        let here = |m: &&Arc<Mount>| {
+            m.target == wish.target && view.sees(m.view, m.born, PRESENT) && !m.is_detached()
+        };
+        let rank = |m: &&Arc<Mount>| m.rank(PRESENT);
+        let named = |m: &&Arc<Mount>| here(m) && m.source == wish.source();
+        let all = || mounts.all().iter();
+        let chosen =
+            all().filter(named).max_by_key(rank).or_else(|| all().filter(here).max_by_key(rank));
+        let Some(mount) = chosen else {
+            let text = format!("viewfs: renew: nothing is mounted on {}", path::text(&wish.target));
+            return Err(MountError::new(Errno::EINVAL, text));
+        };
+        if mount.view != view.id {
+            let text = "viewfs: renew: the mount is of the view that this one is in";
+            return Err(MountError::new(Errno::EPERM, text));
+        }
+        mount.renewed.store(self.clock.tick().0, Ordering::Release);
+        self.quick.clear();
         Ok(())
     }
 
@@ -181,7 +210,7 @@ impl Monitor {
             }
             lower = Box::new(PatchedLower::new(lower, trees));
         }
-        let tree = if wanted.mode == Mode::Merge {
+        let tree = if matches!(wanted.mode, Mode::Merge | Mode::Move) {
             viewfs::Source::Tree(source.lower(false)?)
         } else {
             self.must_be_free(&source)?;

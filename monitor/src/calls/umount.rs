@@ -61,7 +61,7 @@ impl Monitor {
     /// - what the last flush says; the mount is gone all the same.
     pub(crate) fn unmount(&self, view: &View, mount: &Arc<Mount>, lazy: bool) -> Result<()> {
         if !lazy {
-            self.vfiles.sweep_all(self);
+            self.vfiles.sweep_all(self, mount.id);
             if self.is_busy(view, mount) {
                 return Err(Errno::EBUSY);
             }

@@ -18,4 +18,5 @@ mod packages;
 mod services;
 mod slides;
 mod sockets;
+mod specials;
 mod terminal;
