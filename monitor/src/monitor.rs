@@ -169,12 +169,23 @@ impl Monitor {
     /// The place that an open virtual file is of.
     pub(crate) fn place_of_file(&self, file: &VFile, walk: &mut Walk<'_>) -> Result<Place> {
         match &file.kind {
-            VKind::Directory(v) => Ok(Place::Virtual(v.clone())),
+            VKind::Directory(v) => {
+                let now = file.view_path();
+                if now == v.names.view() {
+                    return Ok(Place::Virtual(v.clone()));
+                }
+                // It was renamed since.
+                let names = match walk.canonical(&now) {
+                    Ok(place) => place.names().clone(),
+                    Err(_) => crate::namei::Names::of(&now, walk.epoch),
+                };
+                Ok(Place::Virtual(VirtualPlace { names, ..v.clone() }))
+            }
             VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
             VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let fs = mount.tree().ok_or(Errno::EIO)?;
                 // Nothing is below a file: its name in the view is enough.
-                let names = crate::namei::Names::of(&file.view_path, walk.epoch);
+                let names = crate::namei::Names::of(&file.view_path(), walk.epoch);
                 Ok(Place::Virtual(VirtualPlace {
                     names,
                     mount: Arc::clone(mount),
@@ -182,7 +193,7 @@ impl Monitor {
                 }))
             }
             VKind::Device { mount, number } => Ok(Place::Device(crate::namei::DevicePlace {
-                names: crate::namei::Names::of(&file.view_path, walk.epoch),
+                names: crate::namei::Names::of(&file.view_path(), walk.epoch),
                 mount: Arc::clone(mount),
                 number: *number,
             })),

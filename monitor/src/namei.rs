@@ -252,7 +252,7 @@ impl<'a> Walk<'a> {
     }
 
     fn real_root(&mut self) -> Result<Place> {
-        match self.mounts.at(&self.view, self.epoch, b"/") {
+        match self.mounts.at(&self.view, self.epoch, b"/", Epoch::default()) {
             Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
             _ => Ok(Place::Host(HostPlace {
                 names: Names::root(self.epoch),
@@ -383,8 +383,8 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let (target, rest) = plain.split_at(end);
-            let Some(Crossing::Mount(mount)) = self.mounts.at(&self.view, self.epoch, target)
-            else {
+            let first = self.mounts.at(&self.view, self.epoch, target, Epoch::default());
+            let Some(Crossing::Mount(mount)) = first else {
                 continue;
             };
             let above = path::split(target).map_or(&b"/"[..], |(dir, _)| dir);
@@ -448,7 +448,14 @@ impl<'a> Walk<'a> {
         if !self.mounts.is_empty() {
             for depth in 0..names.0.len() {
                 let (at, epoch) = &names.0[depth];
-                let Some(crossing) = self.mounts.at(&self.view, *epoch, at) else { continue };
+                // What was mounted before the tree that this directory is in is part of what lies below it.
+                let over = match (names.0.get(depth + 1), dir) {
+                    (Some((_, inner)), _) => *inner,
+                    (None, Place::Virtual(v)) => v.mount.rank(*epoch),
+                    (None, _) => Epoch::default(),
+                };
+                let crossing = self.mounts.at(&self.view, *epoch, at, over);
+                let Some(crossing) = crossing else { continue };
                 let outer = Names(names.0[..=depth].to_vec());
                 return match crossing {
                     Crossing::Mount(mount) => self.enter(&mount, outer).map(Some),

@@ -57,8 +57,8 @@ pub(crate) enum VKind {
 pub(crate) struct VFile {
     pub(crate) kind: VKind,
     pub(crate) identity: Identity,
-    /// Canonical path in the view when it was opened.
-    pub(crate) view_path: Vec<u8>,
+    /// Canonical path in the view when it was opened, or after the last rename in the view.
+    view_path: RwLock<Vec<u8>>,
     backing: Backing,
     state: Mutex<State>,
     /// Names of a host's directory, as of the last rewind.
@@ -94,6 +94,11 @@ pub(crate) struct VFiles {
 }
 
 impl VFile {
+    /// Its canonical path in the view.
+    pub(crate) fn view_path(&self) -> Vec<u8> {
+        self.view_path.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -463,7 +468,7 @@ impl VFiles {
         Ok(Arc::new(VFile {
             kind,
             identity: backing.identity()?,
-            view_path: view_path.to_vec(),
+            view_path: RwLock::new(view_path.to_vec()),
             backing,
             state: Mutex::new(State { is_filled: filled, ..State::default() }),
             listing: Mutex::new(Vec::new()),
@@ -711,6 +716,18 @@ impl VFiles {
     pub(crate) fn of_mount(&self, id: u64) -> Vec<Arc<VFile>> {
         let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
         map.values().filter(|f| f.mount().is_some_and(|m| m.id == id)).cloned().collect()
+    }
+
+    /// What is open of a mount at and below `from` is at and below `to` from here on.
+    pub(crate) fn renamed(&self, mount: u64, from: &[u8], to: &[u8], exchange: bool) {
+        for file in self.of_mount(mount) {
+            let mut at = file.view_path.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(rest) = path::below(&at, from) {
+                *at = path::append(to, rest);
+            } else if exchange && let Some(rest) = path::below(&at, to) {
+                *at = path::append(from, rest);
+            }
+        }
     }
 
     /// All that may have been written through a shared map.

@@ -37,7 +37,7 @@ fn file_disk(
             mount: mount.id,
             monitor: Arc::downgrade(&m.arc()),
         })),
-        Opened::Host(_) => Err(Errno::ENOTBLK),
+        Opened::Host(fd) => Ok(Arc::new(umdev::block::Image::new(fd.into(), read_only)?)),
     }
 }
 

@@ -112,7 +112,14 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
             )
             .map_err(hostview::errno)?;
         }
-        Place::Virtual(v) => ctx.may(&v.mount, &v.attr, mode)?,
+        Place::Virtual(v) => {
+            ctx.may(&v.mount, &v.attr, mode)?;
+            if mode & libc::W_OK != 0
+                && let Some(fs) = v.mount.overlay()
+            {
+                fs.may_change(v.attr.ino)?;
+            }
+        }
         Place::Device(d) => super::info::may_use_device(ctx, d, mode)?,
         Place::Proc(..) => {
             if mode & (libc::W_OK | libc::X_OK) != 0 {
@@ -164,13 +171,22 @@ pub(super) fn readlink(ctx: &Ctx<'_>) -> Result<Answer> {
     Ok(Answer::Return(Ok(n as u64)))
 }
 
-/// The text of /proc/PID/fd/N where that is a placeholder.
+/// The text of /proc/PID/fd/N where that is a placeholder, or a file that an overlay has in its store.
 fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
-    if !host.starts_with(b"/proc/") || ctx.m.vfiles.is_empty() {
+    let in_fd = || path::split(host).is_some_and(|(dir, _)| dir.ends_with(b"/fd"));
+    if !host.starts_with(b"/proc/") {
+        return Ok(None);
+    }
+    if in_fd()
+        && let Some(name) = hostview::readlink(host).ok().and_then(|link| ctx.name_in_view(&link))
+    {
+        return Ok(Some(name));
+    }
+    if ctx.m.vfiles.is_empty() {
         return Ok(None);
     }
     let Ok(s) = hostview::stat(host, true) else { return Ok(None) };
-    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path.clone()))
+    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path()))
 }
 
 /// statfs(2), fstatfs(2), ustat(2).

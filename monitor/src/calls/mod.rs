@@ -3,6 +3,7 @@
 mod attributes;
 mod claimed;
 mod data;
+mod datagram;
 mod directories;
 mod disks;
 mod exec;
@@ -11,11 +12,13 @@ mod ids;
 mod info;
 mod look;
 mod maps;
+mod merged;
 mod mount;
 mod name;
 mod names;
 mod open;
 mod overlaid;
+mod patchwork;
 pub(crate) mod permission;
 mod process;
 mod socket;
@@ -162,8 +165,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::PidfdGetfd
         | H::Socket
         | H::SocketState
-        | H::SocketOption
-        | H::Send => Ok(Answer::Native),
+        | H::SocketOption => Ok(Answer::Native),
+        H::Send => datagram::send(ctx),
         H::Recv => socket::receive(ctx),
         H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
             Ok(claimed::answer(ctx))

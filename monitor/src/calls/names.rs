@@ -255,10 +255,12 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
             {
                 lost_a_name(ctx, victim);
             }
-            if source.attr.kind == FileKind::Directory {
-                let at =
-                    |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
-                move_workers(ctx, a.mount.id, &at(a, from), &at(b, to));
+            let at = |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
+            let (old, new) = (at(a, from), at(b, to));
+            let exchange = flags.contains(RenameFlags::EXCHANGE);
+            ctx.m.vfiles.renamed(a.mount.id, &old, &new, exchange);
+            if source.attr.kind == FileKind::Directory || exchange {
+                move_workers(ctx, a.mount.id, &old, &new, exchange);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -277,15 +279,21 @@ fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
 
 /// Processes that work in or below a directory go with it to its new name: that of a virtual place is text,
 /// and in a store a directory moves while the host's stays.
-fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8]) {
+fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8], exchange: bool) {
     for proc in ctx.m.tasks.processes() {
         let old = match proc.directories().cwd {
             Some(Place::Virtual(v)) if v.mount.id == mount => Some(v.names.view().to_vec()),
             Some(_) => None,
             None => hostview::readlink(format!("/proc/{}/cwd", proc.tgid).as_bytes()).ok(),
         };
-        let Some(rest) = old.as_deref().and_then(|old| path::below(old, from)) else { continue };
-        let new = path::append(to, rest);
+        let Some(old) = old else { continue };
+        let new = match path::below(&old, from) {
+            Some(rest) => path::append(to, rest),
+            None => match path::below(&old, to).filter(|_| exchange) {
+                Some(rest) => path::append(from, rest),
+                None => continue,
+            },
+        };
         if let Ok(place) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&new) {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd = Some(place);
         }

@@ -238,13 +238,18 @@ fn overlaid_file(
             before_opening(ctx, v, wanted)?;
             let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
             let fs = tree(&v.mount)?;
-            let fd = fs.open_host(ctx.caller(), v.attr.ino, flags).ok_or(Errno::EIO)??;
-            Ok(hand_over_host(fd, v, wanted))
+            if let Some(fd) = fs.open_host(ctx.caller(), v.attr.ino, flags) {
+                return Ok(hand_over_host(fd?, v, wanted));
+            }
+            // A driver's file, which may have moved to the store by being opened.
+            let attr = fs.getattr(v.attr.ino)?;
+            virtual_file(ctx, &VirtualPlace { attr, ..v.clone() }, wanted)
         }
         // What the store has for a node is a file with a note; the host's own nodes are opened by their names.
         FileKind::CharDevice | FileKind::BlockDevice if !is_node_of_host(v) => {
             device_node(ctx, v, wanted)
         }
+        _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
 }

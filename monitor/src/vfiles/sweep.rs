@@ -141,7 +141,7 @@ impl VFiles {
         drop(inodes);
         for file in gone {
             if let Err(error) = file.flush_maps() {
-                tracing::error!(path = %path::text(&file.view_path), %error, "mapped pages were not written back");
+                tracing::error!(path = %path::text(&file.view_path()), %error, "mapped pages were not written back");
             }
         }
     }
