@@ -225,8 +225,14 @@ impl SetTime {
     /// The time meant.
     #[must_use]
     pub fn resolve(self) -> Timestamp {
+        self.resolve_at(Timestamp::now())
+    }
+
+    /// The time meant, where it is `now`: for two times that are to be one.
+    #[must_use]
+    pub fn resolve_at(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Now => Timestamp::now(),
+            Self::Now => now,
             Self::At(t) => t,
         }
     }
@@ -622,6 +628,18 @@ pub trait FileSystem: Send + Sync {
     fn link(&self, caller: Caller, ino: Ino, parent: Ino, name: Name<'_>) -> Result<Attr> {
         let _ = (caller, ino, parent, name);
         Err(Errno::EROFS)
+    }
+
+    /// Names a file of the host that has no name, opened by [`tmpfile`](Self::tmpfile), for a file system whose
+    /// files are descriptors of the host.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EXDEV` if the file is not this file system's.
+    /// - those of [`link`](Self::link).
+    fn link_host(&self, file: &OwnedFd, parent: Ino, name: Name<'_>) -> Result<()> {
+        let _ = (file, parent, name);
+        Err(Errno::EXDEV)
     }
 
     /// Removes a name that is not a directory's.

@@ -43,7 +43,7 @@ impl Cache {
 
     /// The canonical host path of a directory whose text is absolute and without `..`; `None` if it is not a
     /// directory that the host alone resolves.
-    fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+    pub(crate) fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
         let now = Instant::now();
         {
             let known = self.directories.read().unwrap_or_else(PoisonError::into_inner);

@@ -14,7 +14,7 @@ use crate::view::View;
 use abi::dev::{DevNum, Device, DeviceKind};
 use abi::host::Epoch;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use tree::SysTree;
 
@@ -105,6 +105,7 @@ impl Monitor {
             born: mount.born,
             target,
             source: TYPE.into(),
+            full_source: TYPE.into(),
             fs_type: TYPE.into(),
             options: "rw".into(),
             content: Content::Tree(Arc::new(tree)),
@@ -113,8 +114,10 @@ impl Monitor {
             dev: DevNum { major: 0, minor: 6 },
             service: None,
             detached: AtomicBool::new(false),
+            renewed: AtomicU64::new(0),
             is_ghost: false,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 

@@ -16,8 +16,10 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 27] = [
+const PACKAGES: [Package; 31] = [
     package("acl", "setfacl"),
+    package("aspell", "aspell"),
+    package("aspell-en", "/usr/lib/aspell/en.multi"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
     package("dosfstools", "mkfs.fat"),
@@ -42,6 +44,8 @@ const PACKAGES: [Package; 27] = [
     package("perl", "perl"),
     package("procps", "ps"),
     package("python3", "python3"),
+    package("qemu-utils", "qemu-img"),
+    package("rsync", "rsync"),
     package("util-linux", "unshare"),
     package("xorriso", "xorriso"),
 ];

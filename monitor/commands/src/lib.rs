@@ -6,6 +6,7 @@
 //! - [`Composition`]: what a `umview` carries: the only place that knows every module and driver. A `umview` with
 //!   one more driver is a program of its own around it (docs/writing-a-driver.md).
 //! - [`start`](run), [`Stage`]: how a view begins, outside and inside.
+//! - `trial`: `umview try`, the one command with something to do before a view and after it.
 //! - [`ask`]: one request to the monitor, by the virtual system call. Everything else is a client of it, or of
 //!   mount(2).
 //! - [`finish()`]: how a command ends: the answer on standard output and nothing else, the cause on standard error, a
@@ -25,6 +26,7 @@ mod inspect;
 mod login;
 mod mount;
 mod mount_options;
+mod profile;
 mod request;
 mod script;
 mod services;
@@ -32,6 +34,8 @@ mod stage;
 mod start;
 mod su;
 mod sudo;
+mod top;
+mod trial;
 mod umview;
 mod uname;
 mod view;

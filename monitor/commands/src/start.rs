@@ -29,13 +29,20 @@ pub struct Start {
     pub name: String,
     /// No nested views.
     pub no_nesting: bool,
+    /// Virtual files have placeholders, never files of `/dev/fuse`.
+    pub no_fuse: bool,
     /// No greeting.
     pub quiet: bool,
     /// What to log, in the words of `tracing` filters.
     pub log: Option<String>,
+    /// The other processes of the view end with the first one.
+    pub ends_with_first: bool,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
+
+/// Seconds between TERM and KILL for what runs on when the first process of such a view has ended.
+const GRACE_SECONDS: u64 = 2;
 
 /// Starts a view and returns how its first process ended; in the monitor process itself it does not return.
 ///
@@ -53,6 +60,7 @@ pub fn run(start: &Start, parts: &Composition) -> Result<Ended> {
     load_for_mounts(&mut start, parts)?;
     greet(&start, back_end);
     let report = match front::split().context("fork of the monitor")? {
+        Role::Front(waiting) if start.ends_with_first => return Ok(waiting.wait_for_all()),
         Role::Front(waiting) => return Ok(waiting.wait()),
         Role::Monitor(report) => report,
     };
@@ -76,6 +84,7 @@ fn be_the_monitor(
         modules: parts.modules(),
         name: start.name.clone(),
         may_nest: !start.no_nesting,
+        may_use_fuse: !start.no_fuse,
     });
     for name in &start.preload {
         monitor.preload(name).map_err(anyhow::Error::msg).with_context(|| format!("-p {name}"))?;
@@ -83,7 +92,7 @@ fn be_the_monitor(
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
     let launch = Launch { back_end, command: first_command(start)?, groups };
     let on_exit = Rc::clone(report);
-    let at_end = Arc::clone(&monitor);
+    let (at_end, ends_with_first) = (Arc::clone(&monitor), start.ends_with_first);
     launch::run(
         &launch,
         |engine| {
@@ -92,12 +101,17 @@ fn be_the_monitor(
             Arc::clone(&monitor) as Arc<dyn engine::Dispatcher>
         },
         Box::new(move |status| {
-            at_end.sync_all();
+            at_end.end();
             on_exit.borrow_mut().tell(status);
+            if ends_with_first {
+                // Not here: this thread is the one that hears of their ends.
+                let monitor = Arc::clone(&at_end);
+                std::thread::spawn(move || monitor.end_all(GRACE_SECONDS));
+            }
         }),
     )
     .context("the view could not be started")?;
-    monitor.sync_all();
+    monitor.end();
     Ok(())
 }
 

@@ -41,7 +41,7 @@ fn replaced(walk: &Walk<'_>, line: &[u8], program: Option<&(Vec<u8>, Info)>) -> 
     let dev = DevNum { major: number(major)?, minor: number(minor)? };
     let ino = fields.next()?.parse().ok()?;
     let (view_path, info) = match walk.monitor.vfiles.by_identity((dev.to_raw(), ino)) {
-        Some(file) => (file.view_path.clone(), file.info(walk.monitor).ok()?),
+        Some(file) => (file.view_path(), file.info(walk.monitor).ok()?),
         None => {
             let (exe, info) = program?;
             let is_it = path::split(exe).is_some_and(|(_, last)| last == name.as_bytes());
