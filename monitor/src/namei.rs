@@ -429,9 +429,10 @@ impl<'a> Walk<'a> {
         names: Names,
         name: &[u8],
     ) -> Result<Option<Place>> {
-        if dir.mount.flags.except.iter().any(|e| e == names.view()) {
+        // Under its own names: a younger mount may show what is below under others.
+        if dir.mount.flags.except.iter().any(|e| e == names.innermost()) {
             let before = Epoch(dir.mount.born.0.saturating_sub(1)).min(self.epoch);
-            let mut place = self.at_epoch(before).canonical(names.view());
+            let mut place = self.at_epoch(before).canonical(names.innermost());
             if let Ok(p) = &mut place {
                 set_view_name(p, names.view(), self.epoch);
             }

@@ -41,7 +41,9 @@ const PACKAGES: [Package; 21] = [
 ];
 
 /// What `bench` compares with, and the programs that it times.
-const PEERS: [Package; 7] = [
+const PEERS: [Package; 9] = [
+    package("fakeroot", "fakeroot"),
+    package("fuse-overlayfs", "fuse-overlayfs"),
     package("fuse2fs", "fuse2fs"),
     package("fuseiso", "fuseiso"),
     package("gcc", "gcc"),
