@@ -16,10 +16,11 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 21] = [
+const PACKAGES: [Package; 22] = [
     package("acl", "setfacl"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
+    package("busybox-static", "busybox"),
     package("dosfstools", "mkfs.fat"),
     package("e2fsprogs", "debugfs"),
     package("fdisk", "sfdisk"),
