@@ -30,12 +30,16 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
     reopen(&made, libc::O_RDWR).map(File::from)
 }
 
+/// A name that nobody has.
+fn fresh_name() -> Result<String> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("{}/.view-{}-{number}", base_directory()?, std::process::id()))
+}
+
 /// An empty directory without a name.
 pub(crate) fn directory() -> Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let base = base_directory()?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{base}/.view-{}-{number}", std::process::id());
+    let name = fresh_name()?;
     std::fs::create_dir(&name)?;
     let opened = open(
         name.as_str(),
@@ -48,10 +52,7 @@ pub(crate) fn directory() -> Result<File> {
 
 /// A FIFO without a name, open as a place only: that counts neither as a reader nor as a writer.
 pub(crate) fn fifo() -> Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let base = base_directory()?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{base}/.view-{}-fifo-{number}", std::process::id());
+    let name = fresh_name()?;
     // Whether it may be opened was decided by the modes of the view.
     mkfifo(name.as_str(), Mode::from_bits_retain(0o666)).map_err(errno)?;
     let opened =

@@ -4,7 +4,7 @@
 //! it is installed, makes the mount; it ends with umount(8).
 
 mod attr;
-mod reply;
+pub(crate) mod reply;
 
 use abi::dev::DevNum;
 use abi::fs::{

@@ -57,7 +57,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Object::Answered(Answer::Native));
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd)? {
+    match ctx.open_file(fd)? {
         None => Ok(Object::Answered(Answer::Native)),
         Some((file, own)) => {
             let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
@@ -179,6 +179,8 @@ fn wanted(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<SetAttr> {
                 // Two times to be omitted: not even the owner is asked for (`do_utimes`).
                 return Ok(changes);
             }
+            changes.atime = changes.atime.map(|time| ctx.to_set(time));
+            changes.mtime = changes.mtime.map(|time| ctx.to_set(time));
             let is_now = changes.atime == Some(SetTime::Now) && changes.mtime == Some(SetTime::Now);
             if ctx.is_owner(mount, attr).is_err() {
                 if !is_now {
@@ -264,9 +266,12 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() {
+        return Ok(Answer::Native);
+    }
     let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     if opened_for & libc::O_ACCMODE == libc::O_RDONLY {
         return Err(Errno::EBADF);
@@ -296,6 +301,7 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
             device.block(*number)?.discard(offset..end)?;
             Ok(Answer::Return(Ok(0)))
         }
+        VKind::Fifo { .. } => Err(Errno::ESPIPE),
         _ => Err(Errno::ENODEV),
     }
 }
@@ -313,9 +319,12 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, _own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, _own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() && ctx.row.name != "syncfs" {
+        return Ok(Answer::Native);
+    }
     file.flush_maps()?;
     match &file.kind {
         VKind::File { mount, .. } if ctx.row.name != "syncfs" => {

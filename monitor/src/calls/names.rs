@@ -182,6 +182,7 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
                 tree(&dir.mount)?.rmdir(ctx.caller(), dir.attr.ino, name)?;
             } else {
                 tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
+                lost_a_name(ctx, v);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -248,10 +249,18 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
                 flags,
             )?;
             ctx.m.renamed();
-            if source.attr.kind == FileKind::Directory {
-                let at =
-                    |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
-                move_workers(ctx, a.mount.id, &at(a, from), &at(b, to));
+            if let Some(Place::Virtual(victim)) = &to.found.place
+                && !flags.contains(RenameFlags::EXCHANGE)
+                && victim.attr.ino != source.attr.ino
+            {
+                lost_a_name(ctx, victim);
+            }
+            let at = |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
+            let (old, new) = (at(a, from), at(b, to));
+            let exchange = flags.contains(RenameFlags::EXCHANGE);
+            ctx.m.vfiles.renamed(a.mount.id, &old, &new, exchange);
+            if source.attr.kind == FileKind::Directory || exchange {
+                move_workers(ctx, a.mount.id, &old, &new, exchange);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -261,17 +270,30 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
     }
 }
 
+/// A file that has lost its last name, and that nobody has open, is let go of: its space is free then.
+fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
+    if v.attr.kind == FileKind::Regular && v.attr.nlink <= 1 {
+        ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino));
+    }
+}
+
 /// Processes that work in or below a directory go with it to its new name: that of a virtual place is text,
 /// and in a store a directory moves while the host's stays.
-fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8]) {
+fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8], exchange: bool) {
     for proc in ctx.m.tasks.processes() {
         let old = match proc.directories().cwd {
             Some(Place::Virtual(v)) if v.mount.id == mount => Some(v.names.view().to_vec()),
             Some(_) => None,
             None => hostview::readlink(format!("/proc/{}/cwd", proc.tgid).as_bytes()).ok(),
         };
-        let Some(rest) = old.as_deref().and_then(|old| path::below(old, from)) else { continue };
-        let new = path::append(to, rest);
+        let Some(old) = old else { continue };
+        let new = match path::below(&old, from) {
+            Some(rest) => path::append(to, rest),
+            None => match path::below(&old, to).filter(|_| exchange) {
+                Some(rest) => path::append(from, rest),
+                None => continue,
+            },
+        };
         if let Ok(place) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&new) {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd = Some(place);
         }

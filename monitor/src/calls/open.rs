@@ -6,7 +6,7 @@ use super::special;
 use crate::credentials::Credentials;
 use crate::hostview;
 use crate::mounts::Mount;
-use crate::namei::{Found, Place, VirtualPlace, Walk};
+use crate::namei::{Place, VirtualPlace, Walk};
 use crate::path;
 use crate::procfs;
 use crate::vfiles::Prepared;
@@ -135,8 +135,8 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             Err(Errno::EACCES)
         }
         Place::Proc(_, procfs::Entry::File(table)) => {
-            let walk = ctx.walker();
-            let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
+            let mut walk = ctx.walker();
+            let bytes = procfs::content(ctx.m, &mut walk, *table, ctx.proc.tgid);
             Ok(hand_over(ctx, ctx.m.vfiles.open_other(&place, Some(&bytes), wanted.flags)?, wanted))
         }
         Place::Proc(..) | Place::Host(_) => Err(Errno::ELOOP),
@@ -238,20 +238,28 @@ fn overlaid_file(
             before_opening(ctx, v, wanted)?;
             let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
             let fs = tree(&v.mount)?;
-            let fd = fs.open_host(ctx.caller(), v.attr.ino, flags).ok_or(Errno::EIO)??;
-            Ok(hand_over_host(fd, v, wanted))
+            if let Some(fd) = fs.open_host(ctx.caller(), v.attr.ino, flags) {
+                return Ok(hand_over_host(fd?, v, wanted));
+            }
+            // A driver's file, which may have moved to the store by being opened.
+            let attr = fs.getattr(v.attr.ino)?;
+            virtual_file(ctx, &VirtualPlace { attr, ..v.clone() }, wanted)
         }
-        FileKind::CharDevice | FileKind::BlockDevice if is_virtual_node(&led.found) => {
-            special::device(v, wanted)
+        // What the store has for a node is a file with a note; the host's own nodes are opened by their names.
+        FileKind::CharDevice | FileKind::BlockDevice if !is_node_of_host(v) => {
+            device_node(ctx, v, wanted)
         }
+        _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
 }
 
-/// Whether a node of a device is one in the view alone: a plain file of the store.
-fn is_virtual_node(found: &Found) -> bool {
-    let kind = host_words(found).and_then(|text| hostview::kind_of(&text).ok());
-    !matches!(kind, Some(FileKind::CharDevice | FileKind::BlockDevice))
+fn is_node_of_host(v: &VirtualPlace) -> bool {
+    let path = Place::Virtual(v.clone()).backing_path();
+    path.and_then(|path| hostview::lstat(&path).ok()).is_some_and(|s| {
+        s.st_rdev == v.attr.rdev.to_raw()
+            && FileKind::from_mode_bits(s.st_mode) == Some(v.attr.kind)
+    })
 }
 
 /// What is asked of a regular file beside its permissions, and what becomes of it by being opened. Set-id bits go at
@@ -328,9 +336,19 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
             }
             Ok(hand_over(ctx, ctx.m.vfiles.open_regular(&v, wanted.flags)?, wanted))
         }
-        FileKind::CharDevice | FileKind::BlockDevice => special::device(v, wanted),
-        FileKind::Fifo => special::fifo(ctx, v, wanted),
+        FileKind::Fifo => special::fifo(ctx, v, wanted.flags),
+        FileKind::CharDevice | FileKind::BlockDevice => device_node(ctx, v, wanted),
+        // A socket is not opened, a link was followed.
         _ => Err(Errno::ENXIO),
+    }
+}
+
+fn device_node(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
+    match special::node(ctx, v)? {
+        special::Node::View(device) => {
+            Ok(hand_over(ctx, ctx.m.vfiles.open_device(&device, wanted.flags)?, wanted))
+        }
+        special::Node::Kernel(name) => Ok(special::kernels(name, wanted.flags)),
     }
 }
 
@@ -383,7 +401,7 @@ fn finish_new(
         Opened::Host(fd) => return Ok(hand_over_host(fd, place, wanted)),
         Opened::Handle(handle) => handle,
     };
-    ctx.m.vfiles.regular(place)?.adopt_writer(handle);
+    ctx.m.vfiles.regular(place, true)?.adopt_writer(handle);
     Ok(hand_over(ctx, ctx.m.vfiles.open_regular(place, wanted.flags)?, wanted))
 }
 
