@@ -372,6 +372,8 @@ impl<'a> Walk<'a> {
             || self.root.is_some()
             || self.mounts.has_root_mount()
             || path::has_dotdot(wanted)
+            // A last `.` is no name, and what can't be done to it is told by its being there.
+            || wanted.ends_with(b"/.")
         {
             return Ok(None);
         }
