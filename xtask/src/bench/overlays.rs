@@ -23,7 +23,11 @@ pub(crate) fn overlays(
         (sizes.git_files, sizes.tar_files, sizes.sources, sizes.packages);
     let row = |label, meaning: &str, script: &str| Row::new(label, meaning, script).after(FRESH);
     let rows = vec![
-        row("usr", "find with stat, /usr", "$P run usr find $U -xdev -printf '%s %m\\n'"),
+        row(
+            "usr",
+            "find with stat, /usr", // Whose owner a user namespace does not know is closed to its root.
+            "$P run usr sh -c 'find $0 -xdev -printf \"%s %m\\n\" 2>/dev/null || :' $U",
+        ),
         row("ogit", &format!("git status, {git} files"), "cd $W/git; $P run ogit git status"),
         row(
             "ountar",
@@ -79,7 +83,9 @@ fn ways(place: &Place, trace: bool) -> Result<Vec<Way>> {
         };
         let tree = lay("$B/lower", "upper", "layer-work", "merged");
         let usr = lay("/usr", "usr-upper", "usr-work", "usr");
-        format!("{name}{tree}; {usr}; trap 'umount $B/merged $B/usr' EXIT; W=$B/merged; U=$B/usr")
+        format!(
+            "{name}{tree}; {usr}; trap 'cd /; umount $B/merged $B/usr' EXIT; W=$B/merged; U=$B/usr"
+        )
     };
     let kernel = layers("", "mount -t overlay -o LAYERS,userxattr overlay ON");
     let mut kernel = place.peer(
