@@ -17,6 +17,7 @@ mod ordinary;
 mod overlays;
 mod packages;
 mod profiles;
+mod readme;
 mod services;
 mod slides;
 mod sockets;
