@@ -12,6 +12,7 @@ use crate::trial::folder::Folder;
 use anyhow::{Context, Error, Result, bail};
 use cow_store::Access;
 use engine::front::Ended;
+use nix::sys::termios::{FlushArg, tcflush};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -158,8 +159,9 @@ fn has_colors() -> bool {
     !is_forbidden && io::stderr().is_terminal()
 }
 
-/// Asks until there is an answer; who has no more to say keeps.
+/// Asks until there is an answer; who has no more to say keeps. What was typed before the question is no answer.
 fn ask(changes: &Changes) -> Fate {
+    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
     loop {
         let mut err = io::stderr();
         let _ = write!(err, "[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ");
@@ -243,7 +245,7 @@ fn commit(changes: Changes, folder: &Folder) -> Result<()> {
         let own =
             nix::unistd::User::from_uid(own).ok().flatten().map_or(own.to_string(), |u| u.name);
         let count = commit.disowned.len();
-        say("umview", &format!("{count} of them had another owner in the view and are {own}'s"));
+        say("umview", &format!("of {count} the owner is {own}, and not the one in the view"));
     }
     if !commit.left.is_empty() {
         let plain = |why: &str| why.replace(char::is_control, "?");

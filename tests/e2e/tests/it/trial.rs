@@ -77,7 +77,7 @@ fn without_an_answer_the_store_is_kept_and_the_command_to_commit_it_is_told() {
         let uid = combination.1.uid();
         let mode = if uid == 0 { 0o6755 } else { 0o755 };
         assert_eq!((added.uid(), added.mode() & 0o7777), (uid, mode), "{combination:?}");
-        assert_eq!(done.stderr.contains("had another owner"), uid != 0, "{}", done.stderr);
+        assert_eq!(done.stderr.contains("of 1 the owner is nobody, "), uid != 0, "{}", done.stderr);
         let again = try_out(combination, &work, &["--store", store]);
         assert_eq!(again.stderr, "umview: nothing was changed\n");
     }
@@ -183,23 +183,36 @@ fn what_is_excepted_is_real_and_mincow_protects_only_what_is_not_the_users() {
 #[test]
 fn a_person_at_a_terminal_is_asked() {
     need("script", "bsdutils");
-    for (answers, is_there) in [("x\\nd\\nc\\n", true), ("\\n", false), ("k\\n", false)] {
+    const QUESTION: &str = "[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ";
+    let table: [(&[&str], bool); 4] =
+        [(&["x", "d", "commit"], true), (&[""], false), (&["k"], false), (&["x", "t"], false)];
+    for (answers, is_there) in table {
         let work = Work::new(User::Nobody);
         let umview = e2e::programs().join("umview");
-        let line = format!(
-            "printf '{answers}' | script -qec 'TMPDIR=$PWD {} -q try sh -c \"echo added line >new\"' /dev/null",
-            umview.display()
-        );
-        let output = e2e::native(User::Nobody).folder(work.path()).run(&line);
-        let text = output.success();
-        let asked = text.matches("[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ").count();
-        assert_eq!(asked, if answers.starts_with('x') { 3 } else { 1 }, "{text}");
-        assert_eq!(text.contains("+added line"), answers.contains('d'), "{text}");
-        assert_eq!(work.path().join("new").exists(), is_there, "{text}");
+        let line = "echo early; read line; echo added line >new";
+        let line = format!("TMPDIR=$PWD {} -q try sh -c \"{line}\"", umview.display());
+        let mut started = e2e::native(User::Nobody).folder(work.path()).start(&[
+            "script",
+            "-qec",
+            &line,
+            "/dev/null",
+        ]);
+        started.read_until("early");
+        // The second line is typed too early to be an answer.
+        started.write("for the command\nc\n");
+        let mut text = String::new();
+        for answer in answers {
+            text.push_str(&started.read_until(QUESTION));
+            started.write(&format!("{answer}\n"));
+        }
+        let output = started.finish();
+        assert_eq!(output.success().matches(QUESTION).count(), answers.len(), "{output:#?}");
+        assert_eq!(output.stdout.contains("+added line"), answers.contains(&"d"), "{output:#?}");
+        assert_eq!(work.path().join("new").exists(), is_there, "{output:#?}");
         let stores = fs::read_dir(work.path()).unwrap().flatten();
         let stores =
             stores.filter(|e| e.file_name().to_string_lossy().starts_with("umview-try-")).count();
-        assert_eq!(stores, usize::from(answers.starts_with('k')), "{text}");
+        assert_eq!(stores, usize::from(answers == ["k"]), "{output:#?}");
     }
 }
 
