@@ -1,6 +1,7 @@
 //! What a store changes of a lower tree.
 
 use crate::dir::Dir;
+use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::override_stat::Override;
 use crate::path::join;
@@ -10,7 +11,6 @@ use crate::tree::{Entry, State};
 use abi::Errno;
 use abi::fs::FileKind;
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 
 /// How a name differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +43,12 @@ const STEP_BYTES: usize = 1 << 17;
 ///
 /// # Errors
 /// Those of read(2).
-pub fn digest(fd: &OwnedFd) -> abi::Result<[u8; 32]> {
+pub fn digest(fd: &OpenFile) -> abi::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; STEP_BYTES];
     let mut offset = 0_u64;
     loop {
-        let n = rustix::io::pread(fd, &mut buf[..], offset)
-            .map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+        let n = fd.read_at(&mut buf, offset)?;
         if n == 0 {
             return Ok(*hasher.finalize().as_bytes());
         }

@@ -5,6 +5,7 @@ use crate::monitor::Monitor;
 use crate::mounts::{Content, Crossing, Mount, Snapshot};
 use crate::path;
 use crate::procfs;
+use crate::sysfs;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, View};
 use abi::fs::{Attr, FileKind, Name};
@@ -54,7 +55,7 @@ pub(crate) enum Place {
     Virtual(VirtualPlace),
     /// A special file of umdev.
     Device(DevicePlace),
-    /// A file or link that umproc shows.
+    /// A file or link that umproc shows, or a link in /sys.
     Proc(Names, procfs::Entry),
 }
 
@@ -251,7 +252,7 @@ impl<'a> Walk<'a> {
     }
 
     fn real_root(&mut self) -> Result<Place> {
-        match self.mounts.at(&self.view, self.epoch, b"/") {
+        match self.mounts.at(&self.view, self.epoch, b"/", Epoch::default()) {
             Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
             _ => Ok(Place::Host(HostPlace {
                 names: Names::root(self.epoch),
@@ -382,8 +383,8 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let (target, rest) = plain.split_at(end);
-            let Some(Crossing::Mount(mount)) = self.mounts.at(&self.view, self.epoch, target)
-            else {
+            let first = self.mounts.at(&self.view, self.epoch, target, Epoch::default());
+            let Some(Crossing::Mount(mount)) = first else {
                 continue;
             };
             let above = path::split(target).map_or(&b"/"[..], |(dir, _)| dir);
@@ -447,7 +448,14 @@ impl<'a> Walk<'a> {
         if !self.mounts.is_empty() {
             for depth in 0..names.0.len() {
                 let (at, epoch) = &names.0[depth];
-                let Some(crossing) = self.mounts.at(&self.view, *epoch, at) else { continue };
+                // What was mounted before the tree that this directory is in is part of what lies below it.
+                let over = match (names.0.get(depth + 1), dir) {
+                    (Some((_, inner)), _) => *inner,
+                    (None, Place::Virtual(v)) => v.mount.rank(*epoch),
+                    (None, _) => Epoch::default(),
+                };
+                let crossing = self.mounts.at(&self.view, *epoch, at, over);
+                let Some(crossing) = crossing else { continue };
                 let outer = Names(names.0[..=depth].to_vec());
                 return match crossing {
                     Crossing::Mount(mount) => self.enter(&mount, outer).map(Some),
@@ -487,6 +495,8 @@ impl<'a> Walk<'a> {
                 attr,
             }))),
             Err(Errno::ENOENT) => Ok(None),
+            // The directory itself was removed: no name can be made in it.
+            Err(Errno::ESTALE) => Err(Errno::ENOENT),
             Err(e) => Err(e),
         }
     }
@@ -496,6 +506,13 @@ impl<'a> Walk<'a> {
             && let Some(entry) = procfs::lookup(self, dir.names.innermost(), name)
         {
             return Ok(Some(Place::Proc(names, entry)));
+        }
+        if self.mounts.has_sysfs() && dir.names.innermost().starts_with(b"/sys/") {
+            let at = dir.names.innermost();
+            let mut links = sysfs::links(&self.mounts, &self.view, self.epoch, at);
+            if let Some(text) = links.remove(name) {
+                return Ok(Some(Place::Proc(names, procfs::Entry::Link(text))));
+            }
         }
         match hostview::kind_of(names.innermost()) {
             Ok(kind) => Ok(Some(Place::Host(HostPlace { names, kind, is_magic: false }))),

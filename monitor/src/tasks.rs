@@ -4,6 +4,7 @@ use crate::credentials::Credentials;
 use crate::namei::Place;
 use crate::stats::Answers;
 use crate::view::View;
+use abi::fs::{FileSystem, Handle};
 use engine::Tid;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,6 +22,20 @@ pub(crate) struct Proc {
     pub(crate) pending_exec: Mutex<Option<PendingExec>>,
     /// How its calls were answered.
     pub(crate) answers: Answers,
+    /// By descriptor: what the view lists of a directory of the host that it has open.
+    pub(crate) listings: Mutex<HashMap<i32, OpenListing>>,
+}
+
+/// A directory of a file system, open for its names; closed when dropped.
+pub(crate) struct OpenListing {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) handle: Handle,
+}
+
+impl Drop for OpenListing {
+    fn drop(&mut self) {
+        self.fs.release(self.handle);
+    }
 }
 
 /// Working directory and root.
@@ -82,6 +97,7 @@ impl Proc {
             exe: Mutex::new(None),
             pending_exec: Mutex::new(None),
             answers: Answers::default(),
+            listings: Mutex::default(),
         })
     }
 
@@ -95,6 +111,7 @@ impl Proc {
             exe: Mutex::new(self.exe.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             pending_exec: Mutex::new(None),
             answers: Answers::default(),
+            listings: Mutex::default(),
         })
     }
 

@@ -1,11 +1,9 @@
 //! What a store changes, as lines for people: a letter and a path, and for text the lines that differ.
 
 use abi::fs::FileKind;
-use cow_store::dir::{Dir, HostDir};
+use cow_store::dir::{Dir, HostDir, OpenFile};
 use cow_store::{Difference, Differs, Error, OFlags, Store};
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 
 /// The most bytes of a file that is compared by lines.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
@@ -55,10 +53,11 @@ pub fn write_line(out: &mut impl Write, differs: &Differs, colors: bool) -> io::
 }
 
 /// The whole file if it is text, not large and can be read.
-fn text_of(fd: Option<Result<OwnedFd, Error>>) -> Option<String> {
+fn text_of(fd: Option<Result<OpenFile, Error>>) -> Option<String> {
     let mut text = String::new();
     let Some(fd) = fd else { return Some(text) };
-    let mut file = File::from(fd.ok()?).take(TEXT_BYTES_MAX.saturating_add(1));
+    let fd = fd.ok()?;
+    let mut file = fd.reader().take(TEXT_BYTES_MAX.saturating_add(1));
     file.read_to_string(&mut text).ok()?;
     let is_small = u64::try_from(text.len()).is_ok_and(|n| n <= TEXT_BYTES_MAX);
     (is_small && !text.contains('\0')).then_some(text)

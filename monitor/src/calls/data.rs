@@ -331,6 +331,7 @@ pub(super) fn ioctl(ctx: &Ctx<'_>) -> Result<Answer> {
             }
             device.ioctl(*number, request, ctx.arg(2), &mut memory).map(|v| Answer::Return(Ok(v)))
         }
+        VKind::Fifo { .. } => Ok(Answer::Native),
         _ => Err(Errno::ENOTTY),
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn mmap(ctx: &Ctx<'_>) -> Result<Answer> {
         _ if file.is_kernels() => return Ok(Answer::Native),
         VKind::File { .. } | VKind::Device { .. } => {}
         VKind::Directory(_) | VKind::HostDirectory(_) => return Err(Errno::ENODEV),
-        VKind::Other(_) => return Ok(Answer::Native),
+        VKind::Fifo { .. } | VKind::Other(_) => return Ok(Answer::Native),
     }
     let mut state = file.state();
     file.fill(&mut state)?;

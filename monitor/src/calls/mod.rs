@@ -3,21 +3,26 @@
 mod attributes;
 mod claimed;
 mod data;
+mod datagram;
 mod directories;
 mod disks;
 mod exec;
+mod filetimes;
 mod ids;
 mod info;
 mod look;
 mod maps;
+mod merged;
 mod mount;
 mod name;
 mod names;
 mod open;
 mod overlaid;
+mod patchwork;
 pub(crate) mod permission;
 mod process;
 mod socket;
+mod special;
 mod umount;
 mod xattr;
 
@@ -94,7 +99,10 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         return Answer::Return(Err(Errno::ENOSYS));
     };
     let ctx = Ctx { m, tracee, proc, call, row, touched: Cell::new(None) };
-    let answer = family(&ctx).unwrap_or_else(|errno| Answer::Return(Err(errno)));
+    let answer = match family(&ctx) {
+        Ok(answer) => filetimes::settle(&ctx, answer),
+        Err(errno) => Answer::Return(Err(errno)),
+    };
     if let Some(mount) = ctx.touched.take() {
         mount.answers.add(&answer);
     }
@@ -157,8 +165,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::PidfdGetfd
         | H::Socket
         | H::SocketState
-        | H::SocketOption
-        | H::Send => Ok(Answer::Native),
+        | H::SocketOption => Ok(Answer::Native),
+        H::Send => datagram::send(ctx),
         H::Recv => socket::receive(ctx),
         H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
             Ok(claimed::answer(ctx))

@@ -17,6 +17,9 @@ use umfuse::kernel_files::{DriverFile, Forgetter, NodeNumber, Nodes, serve};
 /// How long the kernel is waited for when it shall forget files.
 const FORGETTING_LIMIT: Duration = Duration::from_millis(100);
 
+/// How long, where nobody is seen to have them open.
+const LETTING_GO_LIMIT: Duration = Duration::from_secs(10);
+
 /// The bytes behind a descriptor.
 pub(crate) enum Backing {
     /// A memfd, or a directory without names.
@@ -104,9 +107,21 @@ impl KernelFiles {
         }
         let _ = self.nodes.are_forgotten(&numbers, FORGETTING_LIMIT);
     }
+
+    /// Waits until the kernel has let go of files that it was told to forget.
+    pub(super) fn wait_for(&self, files: &[&KernelFile]) {
+        let numbers: Vec<_> = files.iter().map(|file| file.number).collect();
+        let _ = self.nodes.are_forgotten(&numbers, LETTING_GO_LIMIT);
+    }
 }
 
 impl KernelFile {
+    /// What the lines of /proc/PID/maps end in that are maps of it.
+    pub(super) fn shown_in_maps(&self) -> String {
+        let name = self.files.nodes.name(self.number, &self.shown);
+        format!("/{}", String::from_utf8_lossy(&name))
+    }
+
     /// Whether the kernel knows nothing of it: nobody has it open or mapped.
     pub(super) fn is_forgotten(&self) -> bool {
         self.files.nodes.is_forgotten(self.number)
@@ -172,13 +187,6 @@ impl Backing {
         match self {
             Self::Placeholder(file) => engine::descriptor::is_open_elsewhere(file.as_fd()),
             Self::Kernel(file) => !file.is_forgotten(),
-        }
-    }
-
-    pub(crate) fn is_directory(&self) -> Result<bool> {
-        match self {
-            Self::Placeholder(file) => Ok(file.metadata()?.is_dir()),
-            Self::Kernel(_) => Ok(false),
         }
     }
 

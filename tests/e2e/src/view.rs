@@ -107,6 +107,7 @@ pub struct View {
     variables: Vec<(String, String)>,
     limit: Duration,
     is_native: bool,
+    umview: Option<PathBuf>,
 }
 
 impl Default for View {
@@ -135,7 +136,15 @@ impl View {
             variables: Vec::new(),
             limit: LIMIT,
             is_native: false,
+            umview: None,
         }
+    }
+
+    /// Another program in the place of `umview`.
+    #[must_use]
+    pub fn umview(mut self, program: &str) -> Self {
+        self.umview = Some(program.into());
+        self
     }
 
     /// A view of a combination.
@@ -266,7 +275,8 @@ impl View {
             line.extend(wrap.split(' ').map(str::to_owned));
         }
         if !self.is_native {
-            line.push(programs().join("umview").to_string_lossy().into_owned());
+            let umview = self.umview.clone().unwrap_or_else(|| programs().join("umview"));
+            line.push(umview.to_string_lossy().into_owned());
             line.push(format!(
                 "--engine={}",
                 if self.engine == Engine::Notify { "notify" } else { "trace" }

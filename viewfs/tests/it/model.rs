@@ -5,8 +5,6 @@ use abi::{Errno, Result};
 use cow_store::OFlags;
 use cow_store::path::{join, split, strip};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
 use viewfs::Overlay;
 
 /// One operation.
@@ -303,7 +301,8 @@ pub(crate) fn apply(overlay: &Overlay, op: &Op, caller: Caller) -> Result<()> {
             let flags = *flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
             let fd = overlay.open(b(path), flags, *mode, caller)?;
             if overlay.stat(b(path))?.kind() == FileKind::Regular {
-                File::from(fd).write_all(text.as_bytes()).map_err(Errno::from)?;
+                let end = if flags.contains(OFlags::APPEND) { fd.stat()?.size_bytes } else { 0 };
+                fd.write_all_at(text.as_bytes(), end)?;
             }
             Ok(())
         }
@@ -344,7 +343,7 @@ pub(crate) fn picture(overlay: &Overlay) -> Vec<(Vec<u8>, File_, (u64, u64))> {
                 FileKind::Symlink => content = overlay.readlink(&full).unwrap(),
                 FileKind::Regular => {
                     let fd = overlay.open(&full, OFlags::RDONLY, 0, Caller::default()).unwrap();
-                    File::from(fd).read_to_end(&mut content).unwrap();
+                    content = fd.read_whole().unwrap();
                     assert_eq!(u64::try_from(content.len()).unwrap(), stat.size_bytes);
                 }
                 _ => {}

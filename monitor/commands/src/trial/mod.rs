@@ -4,6 +4,7 @@ mod changes;
 mod folder;
 
 use crate::cli::Try;
+use crate::composition::Composition;
 use crate::finish::{Status, say};
 use crate::stage::{MountLine, Stage};
 use crate::start::{Start, run};
@@ -33,7 +34,7 @@ enum Fate {
 ///
 /// # Errors
 /// What keeps the view from starting; a commit that was asked for and not made, with a status of its own.
-pub(crate) fn try_out(start: Start, wish: &Try) -> Result<()> {
+pub(crate) fn try_out(start: Start, wish: &Try, parts: &Composition) -> Result<()> {
     let folder = match &wish.store {
         Some(path) => Folder::named(path)?,
         None => Folder::temporary()?,
@@ -41,7 +42,7 @@ pub(crate) fn try_out(start: Start, wish: &Try) -> Result<()> {
     let ended = if wish.command.is_empty() && wish.store.is_some() {
         None
     } else {
-        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start));
+        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start, parts));
         Some(ran.inspect_err(|_| forget(&folder))?)
     };
     settle(&folder, wish, ended).map_err(|cause| {
