@@ -130,7 +130,7 @@ pub enum Action {
     /// is killed.
     ///
     /// The exit status is the command's; 123 if a commit that was asked for could not be made; 125, 126 and 127 as
-    /// for umview. Not inside a view.
+    /// for umview. Inside a view it is a nested view, and what is real is what the view around it shows.
     Try(Try),
 }
 

@@ -4,10 +4,9 @@ mod changes;
 mod folder;
 
 use crate::cli::Try;
-use crate::composition::Composition;
 use crate::finish::{Status, say};
 use crate::stage::{MountLine, Stage};
-use crate::start::{Start, run};
+use crate::start::Start;
 use crate::trial::changes::Changes;
 use crate::trial::folder::Folder;
 use anyhow::{Context, Error, Result, bail};
@@ -30,11 +29,15 @@ enum Fate {
     Throw,
 }
 
-/// Runs the command and settles what it changed; returns only where there was none, or with a failure.
+/// Runs the command by `run`, which waits for all its processes, and settles what it changed; returns only where there was none, or with a failure.
 ///
 /// # Errors
 /// What keeps the view from starting; a commit that was asked for and not made, with a status of its own.
-pub(crate) fn try_out(start: Start, wish: &Try, parts: &Composition) -> Result<()> {
+pub(crate) fn try_out(
+    start: Start,
+    wish: &Try,
+    run: impl FnOnce(&Start) -> Result<Ended>,
+) -> Result<()> {
     let folder = match &wish.store {
         Some(path) => Folder::named(path)?,
         None => Folder::temporary()?,
@@ -42,7 +45,7 @@ pub(crate) fn try_out(start: Start, wish: &Try, parts: &Composition) -> Result<(
     let ended = if wish.command.is_empty() && wish.store.is_some() {
         None
     } else {
-        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start, parts));
+        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start));
         Some(ran.inspect_err(|_| forget(&folder))?)
     };
     settle(&folder, wish, ended).map_err(|cause| {

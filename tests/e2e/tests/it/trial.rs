@@ -235,8 +235,44 @@ fn a_store_in_use_is_neither_thrown_away_nor_committed() {
 }
 
 #[test]
-fn inside_a_view_it_is_refused() {
-    let output = View::new().run("umview try true");
-    assert_eq!(output.code, Some(125), "{output:#?}");
-    assert!(output.stderr.contains("start it outside of one"), "{}", output.stderr);
+fn inside_a_view_it_is_over_what_the_view_shows_and_commits_to_that() {
+    for combination in combinations() {
+        let work = home(combination.1);
+        let view = View::of(combination).folder(work.path()).option("--mount=umfusemem:none:/mnt");
+        let change = "cat /mnt/a; echo new >>/mnt/a; ls -R /mnt /etc/apt >/dev/null; sleep 1000 &";
+        let line = format!(
+            "echo old >/mnt/a; umview try --no sh -c '{change}' 2>told; cat /mnt/a; tail -n1 told
+            umview try --store s --yes sh -c '{change}' 2>&1 | tail -n2; cat /mnt/a
+            umview try --no sh -c 'echo x >own; kill -KILL $$' 2>/dev/null; echo $?; cat own; umview tree | grep -c 'type viewfs'"
+        );
+        let expect = "old\nold\numview: thrown away\nM /mnt/a\numview: 1 change committed\nold\nnew\n137\nmine\n0\n";
+        let said = view.run(&line);
+        assert_eq!(said.stdout, expect, "{combination:?} {said:#?}");
+    }
+}
+
+#[test]
+fn a_trial_in_a_trial_commits_to_the_outer_one() {
+    for combination in combinations() {
+        let work = home(combination.1);
+        let inner = "echo inner >>own; chown daemon own; rm /etc/hostname";
+        let line = format!(
+            "echo outer >>own; umview try --yes sh -c '{inner}' 2>&1 | tail -n1; cat own; stat -c %U own; ls /etc/hostname 2>&1"
+        );
+        let output = try_out(combination, &work, &["--no", "sh", "-c", &line]);
+        let expect = "umview: 2 changes committed\nmine\nouter\ninner\ndaemon\n\
+                      ls: cannot access '/etc/hostname': No such file or directory\n";
+        assert_eq!(output.stdout, expect, "{combination:?} {output:#?}");
+        assert!(Path::new("/etc/hostname").exists());
+        assert_eq!(fs::read_to_string(work.name("own")).unwrap(), "mine\n");
+    }
+}
+
+#[test]
+fn where_views_may_not_nest_a_trial_may_not_either() {
+    let work = home(User::Root);
+    let output = View::new().folder(work.path()).option("-x").run("umview try sh -c 'echo x >own'");
+    assert_eq!((output.code, output.stdout.as_str()), (Some(125), ""), "{output:#?}");
+    assert!(output.stderr.contains("no nested views"), "{}", output.stderr);
+    assert_eq!(fs::read_to_string(work.name("own")).unwrap(), "mine\n");
 }
