@@ -8,6 +8,7 @@ mod descriptors;
 mod formats;
 mod forms;
 mod ids;
+mod layers;
 mod life;
 mod mounts;
 mod names;
