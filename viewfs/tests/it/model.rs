@@ -5,7 +5,6 @@ use abi::{Errno, Result};
 use cow_store::OFlags;
 use cow_store::path::{join, split, strip};
 use std::collections::BTreeMap;
-use std::io::Read;
 use viewfs::Overlay;
 
 /// One operation.
