@@ -9,6 +9,10 @@ use bitflags::bitflags;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+mod statfs;
+
+pub use statfs::StatFs;
+
 /// An inode number, unique within one mounted file system. Analogous to `ino_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ino(pub u64);
@@ -179,6 +183,28 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// The attributes of an empty file of root without times, for a file system to change what it knows better.
+    #[must_use]
+    pub fn new(ino: Ino, kind: FileKind, perm: u16) -> Self {
+        let time = Timestamp::default();
+        Self {
+            ino,
+            kind,
+            perm,
+            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            rdev: DevNum::default(),
+            size_bytes: 0,
+            blocks_512: 0,
+            block_size: 4096,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: None,
+        }
+    }
+
     /// `st_mode`: type and permission bits together.
     #[must_use]
     pub fn mode(&self) -> u32 {
@@ -199,8 +225,14 @@ impl SetTime {
     /// The time meant.
     #[must_use]
     pub fn resolve(self) -> Timestamp {
+        self.resolve_at(Timestamp::now())
+    }
+
+    /// The time meant, where it is `now`: for two times that are to be one.
+    #[must_use]
+    pub fn resolve_at(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Now => Timestamp::now(),
+            Self::Now => now,
             Self::At(t) => t,
         }
     }
@@ -301,27 +333,6 @@ pub enum SeekTo {
     Data,
     /// `SEEK_HOLE`
     Hole,
-}
-
-/// The figures of statfs(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatFs {
-    /// `f_type`: the magic number of the format.
-    pub magic: u64,
-    /// `f_bsize` and `f_frsize` in bytes.
-    pub block_size: u32,
-    /// `f_blocks`
-    pub blocks: u64,
-    /// `f_bfree`
-    pub blocks_free: u64,
-    /// `f_bavail`
-    pub blocks_available: u64,
-    /// `f_files`
-    pub files: u64,
-    /// `f_ffree`
-    pub files_free: u64,
-    /// `f_namelen` in bytes.
-    pub name_bytes_max: u32,
 }
 
 /// The position after a directory entry, as `d_off`. 0 is the beginning; others are opaque but stable

@@ -66,14 +66,24 @@ fn digest_at(dir: &dyn Dir, path: &[u8]) -> Result<[u8; 32], Error> {
 fn lower_stat(lower: &dyn Dir, path: &[u8]) -> Result<Option<Stat>, Error> {
     match lower.stat(path) {
         Ok(stat) => Ok(Some(stat)),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        // A directory that the host keeps shut is an empty one to a view with virtual owners.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(None),
         Err(errno) => Err(Error::Host { call: "stat", path: path.to_vec(), errno }),
+    }
+}
+
+/// What reading the lower file says; `None` where the host lets us not read it.
+fn readable<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Host { errno: Errno::EACCES, .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 impl Store {
     /// Every name by which the view differs from `lower`, in the order of paths. Below a deleted directory
-    /// nothing is told.
+    /// nothing is told. What can't be read in `lower` is taken for another than the view's.
     ///
     /// # Errors
     /// - [`Error::Host`] if either tree cannot be read.
@@ -120,7 +130,7 @@ impl Store {
     ) -> Result<(), Error> {
         let names = match lower.list(path) {
             Ok(names) => names,
-            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
             Err(errno) => {
                 return Err(Error::Host { call: "readdir", path: path.to_vec(), errno });
             }
@@ -152,7 +162,8 @@ impl Store {
         let is_same_data = match entry.kind() {
             FileKind::Regular => {
                 stat.size_bytes == below.size_bytes
-                    && digest_at(self.dir(), path)? == digest_at(lower, path)?
+                    && (stat.size_bytes == 0
+                        || readable(digest_at(lower, path))? == Some(digest_at(self.dir(), path)?))
             }
             FileKind::Symlink => {
                 let target = lower.readlink(path).map_err(self.host("readlink", path))?;
@@ -180,8 +191,8 @@ impl Store {
             return Ok(false);
         }
         for name in ours {
-            let below = lower.xattr(path, &name).map_err(self.host("getxattr", path))?;
-            if below != Some(self.xattr(path, &name)?) {
+            let below = lower.xattr(path, &name).map_err(self.host("getxattr", path));
+            if readable(below)?.flatten() != Some(self.xattr(path, &name)?) {
                 return Ok(false);
             }
         }

@@ -5,7 +5,6 @@ use crate::credentials::Credentials;
 use crate::monitor::Monitor;
 use crate::namei::{Place, Walk};
 use crate::path;
-use crate::stats;
 use crate::tasks::Proc;
 use crate::view::View;
 use abi::Errno;
@@ -77,6 +76,8 @@ pub enum Request {
     },
     /// Counts of calls by answer.
     Stat,
+    /// Counts by process and by mount.
+    Top,
     /// Views, services, mounts and processes.
     Tree,
     /// Who answers for a name.
@@ -189,7 +190,12 @@ fn deliver(tracee: &dyn Tracee, call: Call, outcome: Outcome) -> Answer {
 fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outcome {
     let view = proc.view();
     match request {
-        Request::Probe => Ok(json!({ "view": name_of(&view), "number": view.id })),
+        Request::Probe => {
+            let ids = proc
+                .ids()
+                .map(|ids| json!({ "uid": ids.euid, "gid": ids.egid, "groups": ids.groups }));
+            Ok(json!({ "view": name_of(&view), "number": view.id, "ids": ids }))
+        }
         Request::AddService { name, permanent } => {
             m.add_service(&view, name, *permanent)?;
             m.require_names(&view);
@@ -230,6 +236,7 @@ fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outc
             Ok(Value::Null)
         }
         Request::Stat => Ok(m.counts_as_json()),
+        Request::Top => Ok(m.activity()),
         Request::Tree => Ok(tree(m)),
         Request::Explain { path } => explain(m, tid, proc, path),
     }
@@ -253,7 +260,7 @@ fn services(m: &Monitor, view: &View) -> Value {
             })
         })
         .collect();
-    json!({ "services": list, "aliases": view.aliases() })
+    json!({ "services": list, "aliases": view.all_aliases() })
 }
 
 fn attach(m: &Monitor, tid: Tid, pid: i32) -> Outcome {
@@ -301,6 +308,7 @@ fn tree(m: &Monitor) -> Value {
                     json!({
                         "target": path::text(&mount.target),
                         "source": mount.source,
+                        "full_source": mount.full_source,
                         "type": mount.fs_type,
                         "options": mount.options,
                         "epoch": mount.born.0,
@@ -412,22 +420,14 @@ impl Monitor {
         }
     }
 
-    fn counts_as_json(&self) -> Value {
-        let rows: Vec<Value> = self
-            .counts
-            .rows()
-            .into_iter()
-            .map(|(name, counts)| {
-                let mut row = serde_json::Map::new();
-                row.insert("call".into(), json!(name));
-                for (kind, count) in stats::KINDS.iter().zip(counts) {
-                    row.insert((*kind).into(), json!(count));
-                }
-                Value::Object(row)
-            })
-            .collect();
-        let (stops, notifications) = self.engine().counts();
-        json!({ "calls": rows, "stops": stops, "notifications": notifications })
+    /// TERM, wait, KILL for every process of every view, until none is left.
+    pub fn end_all(&self, seconds: u64) {
+        self.shutdown(&self.root_view, seconds);
+        // One that forked meanwhile has a child that heard nothing.
+        while !self.tasks.processes().is_empty() {
+            self.shutdown(&self.root_view, 0);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     /// A sentence for the person who looks at the monitor's log.

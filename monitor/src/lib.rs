@@ -27,6 +27,7 @@ mod credentials;
 mod elf;
 mod hostview;
 pub mod keeper;
+mod loop_attributes;
 mod loops;
 mod monitor;
 mod mounts;
@@ -39,7 +40,9 @@ mod quick;
 mod sockets;
 mod statbuf;
 mod stats;
+mod sysfs;
 mod tasks;
+mod utab;
 mod vfiles;
 mod view;
 

@@ -2,6 +2,7 @@
 //! then `mount -t ext2 IMAGE DIR`), and a plain user may not have the host's.
 
 use crate::calls::device_of_descriptor;
+use crate::loop_attributes::LoopAttributes;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Flags, Mount};
 use crate::vfiles::VFile;
@@ -35,34 +36,52 @@ impl Monitor {
         if self.loops.control.set(Arc::clone(&control)).is_err() {
             return;
         }
-        self.insert_hidden("/dev/loop-control", control.clone(), CONTROL);
+        self.insert_loop_device("/dev/loop-control", control.clone(), CONTROL);
         for device in control.devices() {
             let number = device.number();
             let numbers = DevNum { major: LOOP_MAJOR, minor: number };
-            self.insert_hidden(&format!("/dev/loop{number}"), device, numbers);
+            let attributes = Content::Tree(Arc::new(LoopAttributes(Arc::clone(&device))));
+            self.insert_loop_device(&format!("/dev/loop{number}"), device, numbers);
+            let folder = format!("/sys/devices/virtual/block/loop{number}");
+            if std::path::Path::new(&folder).is_dir() {
+                self.insert_hidden(&format!("{folder}/loop"), "sysfs", attributes, true);
+            }
         }
     }
 
-    fn insert_hidden(&self, target: &str, device: Arc<dyn Device>, numbers: DevNum) {
+    fn insert_loop_device(&self, target: &str, device: Arc<dyn Device>, numbers: DevNum) {
         let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-        let id = self.new_id();
+        let content = Content::Device { device, numbers, perm: 0o660, uid, gid };
+        self.insert_hidden(target, "umdevloop", content, false);
+    }
+
+    /// Mounts something in the first view that stands in for what is the host's.
+    pub(crate) fn insert_hidden(
+        &self,
+        target: &str,
+        fs_type: &str,
+        content: Content,
+        is_ghost: bool,
+    ) {
         self.mounts.insert(Arc::new(Mount {
-            id,
+            id: self.new_id(),
             view: self.root_view.id,
             born: self.clock.tick(),
             target: target.as_bytes().to_vec(),
             source: "none".into(),
-            fs_type: "umdevloop".into(),
+            full_source: "none".into(),
+            fs_type: fs_type.into(),
             options: "rw".into(),
-            content: Content::Device { device, numbers, perm: 0o660, uid, gid },
+            content,
             power: crate::mounts::Power::None,
             flags: Flags::default(),
             dev: DevNum { major: 0, minor: 5 },
             service: None,
             detached: AtomicBool::new(false),
             renewed: AtomicU64::new(0),
-            is_ghost: false,
+            is_ghost,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 

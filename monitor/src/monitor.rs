@@ -13,7 +13,7 @@ use crate::stats::Counts;
 use crate::tasks::{Proc, Tasks};
 use crate::vfiles::{VFile, VFiles, VKind, device_info};
 use crate::view::{Clock, View};
-use abi::fs::Attr;
+use abi::fs::{Attr, FileKind};
 use abi::{Errno, Result};
 use engine::{Answer, Call, Dispatcher, Engine, TaskStart, Tid, Tracee};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,6 +158,9 @@ impl Monitor {
                 };
                 info.attr.kind = entry.kind();
                 info.attr.size_bytes = 0;
+                if info.attr.kind == FileKind::Symlink {
+                    info.attr.perm = 0o777;
+                }
                 Ok(info)
             }
         }
@@ -200,7 +203,7 @@ impl Monitor {
     /// Whether a task may look names up in a directory of a mount that enforces permissions.
     pub(crate) fn may_search(&self, proc: Option<&Proc>, dir: &VirtualPlace) -> Result<()> {
         match proc {
-            Some(proc) if dir.mount.flags.human => {
+            Some(proc) if calls::permission::binds(&dir.mount, proc) => {
                 calls::permission::check(&proc.credentials(), &dir.attr, libc::X_OK)
             }
             _ => Ok(()),
@@ -287,6 +290,7 @@ impl Dispatcher for Monitor {
             Answer::Return(Err(Errno::EIO))
         });
         self.counts.end(start, tracee.tid(), call, &answer);
+        proc.answers.add(&answer);
         answer
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::overlayfs::OverlayFs;
 use crate::path;
+use crate::stats::Answers;
 use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
@@ -41,7 +42,10 @@ pub(crate) struct Mount {
     pub(crate) born: Epoch,
     /// Canonical path of the mount point in the view.
     pub(crate) target: Vec<u8>,
+    /// As it was given.
     pub(crate) source: String,
+    /// What the module was given: a name from the root, where the source is one.
+    pub(crate) full_source: String,
     pub(crate) fs_type: String,
     /// As shown in /proc/mounts.
     pub(crate) options: String,
@@ -58,6 +62,8 @@ pub(crate) struct Mount {
     pub(crate) is_ghost: bool,
     /// Not shown in /proc/mounts and in directories: it stands in for something of the host.
     pub(crate) is_hidden: bool,
+    /// How calls were answered that came to it.
+    pub(crate) answers: Answers,
 }
 
 /// Options that the view itself obeys.
@@ -163,6 +169,8 @@ pub(crate) struct Snapshot {
     /// A root mount that is no overlay: nothing is the host's by its name.
     has_opaque_root: bool,
     has_ghosts: bool,
+    /// Devices have directories in /sys.
+    has_sysfs: bool,
     overlays: Vec<Arc<Mount>>,
     /// Those with a power, the youngest first.
     powerful: Vec<Arc<Mount>>,
@@ -185,6 +193,7 @@ impl Snapshot {
             }
             s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
             s.has_devices |= matches!(m.content, Content::Device { .. });
+            s.has_sysfs |= crate::sysfs::is_of_sysfs(m);
             match path::split(&m.target) {
                 Some((_, name)) => drop(s.basenames.insert(name.to_vec(), ())),
                 None => {
@@ -204,7 +213,16 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
-        self.powers(view).filter_map(|p| match p {
+        self.call_sets_at(view, PRESENT)
+    }
+
+    /// The same at an epoch.
+    pub(crate) fn call_sets_at<'a>(
+        &'a self,
+        view: &'a View,
+        at: Epoch,
+    ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
+        self.powers(view, at).filter_map(|p| match p {
             Power::Calls(set) => Some(set),
             _ => None,
         })
@@ -215,7 +233,7 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn BinaryFormats>> {
-        self.powers(view).filter_map(|p| match p {
+        self.powers(view, PRESENT).filter_map(|p| match p {
             Power::Formats(formats) => Some(formats),
             _ => None,
         })
@@ -226,10 +244,10 @@ impl Snapshot {
         !self.powerful.is_empty()
     }
 
-    fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
+    fn powers<'a>(&'a self, view: &'a View, at: Epoch) -> impl Iterator<Item = &'a Power> {
         self.powerful
             .iter()
-            .filter(|m| view.sees(m.view, m.born, PRESENT) && !m.is_detached())
+            .filter(move |m| view.sees(m.view, m.born, at) && !m.is_detached())
             .map(|m| &m.power)
     }
 
@@ -282,6 +300,7 @@ impl Snapshot {
     /// Whether a component of this name can be a mount point or device anywhere.
     pub(crate) fn may_cross(&self, name: &[u8]) -> bool {
         self.basenames.contains_key(name)
+            || (self.has_sysfs && name.contains(&b':'))
             || (self.has_devices
                 && name.last().is_some_and(u8::is_ascii_digit)
                 && self.basenames.keys().any(|b| name.starts_with(b)))
@@ -293,6 +312,11 @@ impl Snapshot {
             view.sees(m.view, m.born, epoch)
                 && (path::below(wanted, &m.target).is_some() || m.subdevice(wanted).is_some())
         })
+    }
+
+    /// Whether names in /sys can be the view's.
+    pub(crate) fn has_sysfs(&self) -> bool {
+        self.has_sysfs
     }
 
     /// Whether a mount point or device is not in its parent directory by itself.

@@ -5,6 +5,7 @@ use crate::monitor::Monitor;
 use crate::mounts::{Content, Crossing, Mount, Snapshot};
 use crate::path;
 use crate::procfs;
+use crate::sysfs;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, View};
 use abi::fs::{Attr, FileKind, Name};
@@ -54,7 +55,7 @@ pub(crate) enum Place {
     Virtual(VirtualPlace),
     /// A special file of umdev.
     Device(DevicePlace),
-    /// A file or link that umproc shows.
+    /// A file or link that umproc shows, or a link in /sys.
     Proc(Names, procfs::Entry),
 }
 
@@ -494,6 +495,8 @@ impl<'a> Walk<'a> {
                 attr,
             }))),
             Err(Errno::ENOENT) => Ok(None),
+            // The directory itself was removed: no name can be made in it.
+            Err(Errno::ESTALE) => Err(Errno::ENOENT),
             Err(e) => Err(e),
         }
     }
@@ -503,6 +506,13 @@ impl<'a> Walk<'a> {
             && let Some(entry) = procfs::lookup(self, dir.names.innermost(), name)
         {
             return Ok(Some(Place::Proc(names, entry)));
+        }
+        if self.mounts.has_sysfs() && dir.names.innermost().starts_with(b"/sys/") {
+            let at = dir.names.innermost();
+            let mut links = sysfs::links(&self.mounts, &self.view, self.epoch, at);
+            if let Some(text) = links.remove(name) {
+                return Ok(Some(Place::Proc(names, procfs::Entry::Link(text))));
+            }
         }
         match hostview::kind_of(names.innermost()) {
             Ok(kind) => Ok(Some(Place::Host(HostPlace { names, kind, is_magic: false }))),

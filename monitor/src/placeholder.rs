@@ -9,6 +9,7 @@ use abi::{Errno, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstat};
+use nix::unistd::mkfifo;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::OnceLock;
@@ -36,16 +37,6 @@ fn fresh_name() -> Result<String> {
     Ok(format!("{}/.view-{}-{number}", base_directory()?, std::process::id()))
 }
 
-/// A FIFO without a name, open as a path alone.
-pub(crate) fn fifo() -> Result<File> {
-    let name = fresh_name()?;
-    nix::unistd::mkfifo(name.as_str(), Mode::from_bits_truncate(0o600)).map_err(errno)?;
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let opened = open(name.as_str(), flags, Mode::empty());
-    std::fs::remove_file(&name)?;
-    opened.map(File::from).map_err(errno)
-}
-
 /// An empty directory without a name.
 pub(crate) fn directory() -> Result<File> {
     let name = fresh_name()?;
@@ -56,6 +47,17 @@ pub(crate) fn directory() -> Result<File> {
         Mode::empty(),
     );
     std::fs::remove_dir(&name)?;
+    opened.map(File::from).map_err(errno)
+}
+
+/// A FIFO without a name, open as a place only: that counts neither as a reader nor as a writer.
+pub(crate) fn fifo() -> Result<File> {
+    let name = fresh_name()?;
+    // Whether it may be opened was decided by the modes of the view.
+    mkfifo(name.as_str(), Mode::from_bits_retain(0o666)).map_err(errno)?;
+    let opened =
+        open(name.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty());
+    std::fs::remove_file(&name)?;
     opened.map(File::from).map_err(errno)
 }
 

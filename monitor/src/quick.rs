@@ -107,6 +107,7 @@ fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
         || path::components(wanted).any(|c| mounts.may_cross(c))
             && mounts.all().iter().any(|m| answers(m))
         || wanted.starts_with(b"/proc/")
+        || mounts.has_sysfs() && wanted.starts_with(b"/sys/")
 }
 
 /// How a name is used.
@@ -259,6 +260,7 @@ impl Monitor {
             b"mounts"
                 | b"mountinfo"
                 | b"mountstats"
+                | b"maps"
                 | b"filesystems"
                 | b"partitions"
                 | b"exe"

@@ -2,6 +2,7 @@
 
 use crate::credentials::Credentials;
 use crate::namei::Place;
+use crate::stats::Answers;
 use crate::view::View;
 use abi::fs::{FileSystem, Handle};
 use engine::Tid;
@@ -19,6 +20,8 @@ pub(crate) struct Proc {
     pub(crate) exe: Mutex<Option<Vec<u8>>>,
     /// What the next exec event makes of this process, if the exec that is under way succeeds.
     pub(crate) pending_exec: Mutex<Option<PendingExec>>,
+    /// How its calls were answered.
+    pub(crate) answers: Answers,
     /// By descriptor: what the view lists of a directory of the host that it has open.
     pub(crate) listings: Mutex<HashMap<i32, OpenListing>>,
 }
@@ -93,6 +96,7 @@ impl Proc {
             ids: RwLock::new(None),
             exe: Mutex::new(None),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
             listings: Mutex::default(),
         })
     }
@@ -106,6 +110,7 @@ impl Proc {
             ids: RwLock::new(self.ids()),
             exe: Mutex::new(self.exe.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
             listings: Mutex::default(),
         })
     }

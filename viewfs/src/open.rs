@@ -119,7 +119,9 @@ impl Overlay {
         };
         let new = self.new_file(&parent, permissions, caller, false);
         if self.tries_lower(store, path) {
-            match self.lower().try_open(path, flags, permissions) {
+            // Where modes are virtual, one that would shut us out of the file below stays virtual.
+            let real = if self.options().vstat { permissions | 0o600 } else { permissions };
+            match self.lower().try_open(path, flags, real) {
                 Ok(fd) => {
                     self.lower().give(path, caller)?;
                     self.own(store, path, &new)?;

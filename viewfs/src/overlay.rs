@@ -23,6 +23,10 @@ impl From<Store> for Source {
     }
 }
 
+/// Links of a directory whose names are in two places: find(1) and fts(3) take it for "not known", as they do on
+/// overlayfs.
+const LINKS_UNKNOWN: u64 = 1;
+
 /// Where a name is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
@@ -211,8 +215,16 @@ impl Overlay {
                 let mut stat = store.stat(path, vstat)?;
                 // Names are made and removed in either of the two.
                 if let Ok(lower) = self.lower.stat(path) {
+                    stat.nlink = LINKS_UNKNOWN;
                     stat.mtime = stat.mtime.max(lower.mtime);
                     stat.ctime = stat.ctime.max(lower.ctime);
+                }
+                Ok(stat)
+            }
+            (Resolved::Merged, Source::Store(store)) => {
+                let mut stat = store.stat(path, vstat)?;
+                if self.lower.stat(path).is_ok_and(|lower| lower.is_directory()) {
+                    stat.nlink = LINKS_UNKNOWN;
                 }
                 Ok(stat)
             }

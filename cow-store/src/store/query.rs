@@ -117,10 +117,7 @@ impl Store {
             stat.ino = origin.ino;
             stat.dev = origin.dev;
         }
-        if entry.is_directory() {
-            // find(1) and fts(3) take 1 for "not known", as overlayfs does.
-            stat.nlink = 1;
-        } else {
+        if !entry.is_directory() {
             stat.nlink = entry.names.max(1);
             if let Some(remaining) = entry.origin.and_then(|o| self.remaining(o.dev, o.ino)) {
                 stat.nlink = entry.names.saturating_add(remaining);

@@ -2,10 +2,7 @@
 //! mend.
 //!
 //! With a log: data and the log's copies, a flush, the commit block, a flush; the blocks go to
-//! their places later, many at once. Without: data, a flush; blocks that are new, a flush; inodes,
-//! a flush; directories and what else was there before, a flush; bitmaps, descriptors and the
-//! superblock, a flush. So nothing ever leads to what is not there yet, but an inode may be without
-//! its name for a moment: e2fsck finds it a place in `lost+found`.
+//! their places later, many at once. Without: the steps of [`order`](crate::order).
 
 use crate::error::{Error, Result};
 use crate::features::Incompat;
@@ -13,7 +10,6 @@ use crate::group::Group;
 use crate::le::{low32, put_u16, put_u32, u16_at, u32_at, us};
 use crate::seal::Kind;
 use crate::superblock::{STATE_CLEAN, field};
-use crate::tx::Dirty;
 use crate::volume::Volume;
 use abi::fs::Timestamp;
 use std::collections::HashMap;
@@ -21,17 +17,6 @@ use std::sync::Arc;
 
 /// Neighbouring blocks are written at once, up to this many bytes.
 const WRITE_MAX: usize = 1 << 20;
-
-/// The order of direct writes: what others lead to comes first. A directory that grew has its new
-/// blocks and its inode before names leave the old blocks for them, so no name is ever nowhere.
-fn stage_of(dirty: &Dirty) -> u8 {
-    match dirty.kind {
-        Kind::BlockBitmap(_) | Kind::InodeBitmap(_) | Kind::Descs(_) | Kind::Super => 3,
-        Kind::Inodes => 1,
-        Kind::Dir(_) | Kind::Extent(_) | Kind::Xattr | Kind::Plain if dirty.is_fresh => 0,
-        Kind::Dir(_) | Kind::Extent(_) | Kind::Xattr | Kind::Plain => 2,
-    }
-}
 
 impl Volume {
     /// Makes everything that was changed durable. On failure the volume turns read-only.
@@ -109,27 +94,6 @@ impl Volume {
             }
             _ => Ok(()),
         }
-    }
-
-    fn commit_in_place(&mut self) -> Result<()> {
-        self.flush()?;
-        for stage in 0..=3 {
-            let blocks: Vec<(u64, Arc<Vec<u8>>)> = self
-                .tx
-                .dirty
-                .iter()
-                .filter(|(_, dirty)| stage_of(dirty) == stage)
-                .map(|(&block, dirty)| (block, Arc::clone(&dirty.bytes)))
-                .collect();
-            if !blocks.is_empty() {
-                self.write_blocks(blocks)?;
-                self.flush()?;
-            }
-        }
-        for (block, dirty) in self.tx.dirty.drain() {
-            self.cache.insert(block, dirty.bytes);
-        }
-        Ok(())
     }
 
     /// Writes blocks to their places, neighbours at once.

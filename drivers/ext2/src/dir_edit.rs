@@ -113,6 +113,29 @@ impl Volume {
         Ok(None)
     }
 
+    /// Puts a name for inode `ino` into a copy of a leaf, if it fits and is not there: `#` and the
+    /// number, as e2fsck gives it in `lost+found`.
+    pub(crate) fn insert_stray(&self, bytes: &mut [u8], ino: u32) {
+        let name = format!("#{ino}").into_bytes();
+        let entry = NewEntry { name: &name, ino, file_type: 0 };
+        let (mut place, room) = (None, self.dir_room());
+        for other in Entries::new(self, 0, bytes, 0) {
+            let Ok(other) = other else { return };
+            if other.inode != 0 && other.name == name.as_slice() {
+                return;
+            }
+            let used = if other.inode == 0 { 0 } else { entry_len(other.name.len()) };
+            if other.at < room && other.rec_len.saturating_sub(used) >= entry.len() {
+                place = Some((other.at, used, other.rec_len));
+            }
+        }
+        let Some((at, used, len)) = place else { return };
+        if used > 0 {
+            put_rec_len(bytes, at, used);
+        }
+        entry.emit(bytes, at.saturating_add(used), len.saturating_sub(used));
+    }
+
     /// Puts an entry into block `file_block`, if it fits.
     pub(crate) fn insert_in_block(
         &mut self,

@@ -24,6 +24,9 @@ pub enum Error {
     /// Not a failure but an answer: no such name, no space.
     #[error("{0}")]
     Answer(Errno),
+    /// No order of writes serves a change and what the transaction holds: it is committed first.
+    #[error("no order of writes")]
+    Order,
 }
 
 /// What a checksum was over.
@@ -160,7 +163,7 @@ impl Error {
             Self::Corrupt(_) => Errno::EUCLEAN,
             Self::Checksum(_) => Errno::EBADMSG,
             Self::Unsupported(_) => Errno::EINVAL,
-            Self::Io(_) => Errno::EIO,
+            Self::Io(_) | Self::Order => Errno::EIO,
             Self::Answer(errno) => errno,
         }
     }
@@ -170,7 +173,7 @@ impl Error {
     pub(crate) const fn is_doubt(self) -> bool {
         match self {
             Self::Corrupt(_) | Self::Checksum(_) | Self::Io(_) => true,
-            Self::Unsupported(_) | Self::Answer(_) => false,
+            Self::Unsupported(_) | Self::Answer(_) | Self::Order => false,
         }
     }
 }

@@ -66,11 +66,24 @@ impl Volume {
             }
             let bits = self.inode_bitmap(group, &desc)?;
             let reserved = if group == 0 { self.sb.first_ino.saturating_sub(1) } else { 0 };
-            if let Some(index) = bitmap::next(&bits, reserved, self.inodes_per_group(), false) {
+            if let Some(index) = self.next_free(&bits, group, reserved) {
                 return self.take_inode(group, desc, index, is_dir);
             }
         }
         Error::answer(Errno::ENOSPC)
+    }
+
+    /// The first free inode of a group from `from` on that is not held back.
+    fn next_free(&self, bits: &[u8], group: u32, from: u32) -> Option<u32> {
+        let first = group.saturating_mul(self.inodes_per_group());
+        let mut from = from;
+        loop {
+            let index = bitmap::next(bits, from, self.inodes_per_group(), false)?;
+            from = index.saturating_add(1);
+            if !self.tx.order.is_dead(first.saturating_add(from)) {
+                return Some(index);
+            }
+        }
     }
 
     fn take_inode(&mut self, group: u32, mut desc: Group, index: u32, is_dir: bool) -> Result<u32> {
@@ -138,6 +151,9 @@ impl Volume {
         }
         self.store_group(place.group, &desc)?;
         self.add_free_inodes(1)?;
+        if self.journal.is_none() {
+            self.tx.order.bury(inode.ino);
+        }
         inode.links = 0;
         inode.size = 0;
         inode.dtime = low32(Timestamp::now().seconds.cast_unsigned()).max(1);

@@ -56,6 +56,7 @@ mod le;
 mod make;
 mod map;
 mod mount;
+mod order;
 mod orphan_file;
 mod pointers;
 mod pointers_edit;

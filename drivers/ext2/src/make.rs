@@ -179,6 +179,7 @@ impl Volume {
         let mut inode = self.new_inode(&dir, recipe)?;
         inode.links = if is_dir { 2 } else { 1 };
         self.store_inode(&inode)?;
+        self.mark_born(inode.ino, dir.ino);
         self.name_inode(&mut dir, name, &inode)?;
         Ok(inode)
     }
@@ -230,6 +231,7 @@ impl Volume {
         inode.ctime = Timestamp::now();
         self.store_inode(&inode)?;
         self.name_inode(&mut dir, name, &inode)?;
+        self.mark_gain_of(&dir, name, &inode)?;
         Ok(inode)
     }
 
@@ -242,6 +244,7 @@ impl Volume {
         let mut inode = self.new_inode(&dir, recipe)?;
         self.add_orphan(&mut inode)?;
         self.store_inode(&inode)?;
+        self.mark_born(inode.ino, dir.ino);
         Ok(inode)
     }
 

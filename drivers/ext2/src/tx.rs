@@ -11,6 +11,7 @@
 use crate::cache::Buf;
 use crate::error::{Error, Result};
 use crate::le::{low32, us};
+use crate::order::Order;
 use crate::seal::Kind;
 use crate::superblock::SUPER_BYTES;
 use crate::volume::Volume;
@@ -53,6 +54,8 @@ pub(crate) struct Transaction {
     pub(crate) forgotten: HashSet<u64>,
     /// For each group a bitmap of the blocks that the transaction frees.
     pub(crate) freed: HashMap<u32, Vec<u8>>,
+    /// What the order of direct writes needs to know.
+    pub(crate) order: Order,
     undo: Vec<Undo>,
     step: u64,
     /// When the first of the changes was made.
@@ -66,6 +69,7 @@ impl Default for Transaction {
             committed: HashMap::new(),
             forgotten: HashSet::new(),
             freed: HashMap::new(),
+            order: Order::default(),
             undo: Vec::new(),
             step: 0,
             since: Instant::now(),
@@ -117,8 +121,8 @@ impl Transaction {
 
 impl Volume {
     /// Runs a change: all of it happens in memory or nothing. If space runs out while the
-    /// transaction holds freed blocks back, these are made durable and the change is tried once
-    /// more.
+    /// transaction holds freed blocks or inodes back, these are made durable and the change is
+    /// tried once more; so is one that no order of writes serves.
     ///
     /// # Errors
     /// `EROFS`, then what `change` answers. A doubt turns the volume read-only.
@@ -130,7 +134,13 @@ impl Volume {
         self.begin()?;
         let first = self.attempt(&mut change);
         match first {
-            Err(Error::Answer(Errno::ENOSPC)) if !self.tx.freed.is_empty() => {
+            Err(Error::Answer(Errno::ENOSPC))
+                if !self.tx.freed.is_empty() || self.tx.order.has_dead() =>
+            {
+                self.commit()?;
+                self.attempt(&mut change)
+            }
+            Err(Error::Order) => {
                 self.commit()?;
                 self.attempt(&mut change)
             }

@@ -72,6 +72,7 @@ impl Volume {
             return Error::answer(Errno::EISDIR);
         }
         Self::check_removable(&dir, &inode)?;
+        self.mark_loss(&dir, found.block, &inode)?;
         self.remove_name(&dir, &found)?;
         Self::touch_dir(&mut dir);
         self.store_inode(&dir)?;
@@ -93,6 +94,7 @@ impl Volume {
             return Error::answer(Errno::ENOTEMPTY);
         }
         Self::check_removable(&dir, &inode)?;
+        self.mark_loss(&dir, found.block, &inode)?;
         self.remove_name(&dir, &found)?;
         Self::drop_dir_link(&mut dir);
         Self::touch_dir(&mut dir);
@@ -239,9 +241,12 @@ impl Volume {
         let mut new_dir = self.dir_for_change(way.to.dir)?;
         let is_across = way.from.dir != way.to.dir;
         let mut left = None;
+        // The block that has the new name, where no other name was in its place.
+        let mut arrived = None;
         match replaced {
             Some((found, mut replaced)) => {
                 self.check_replace(&moved, &replaced)?;
+                self.mark_gain(&new_dir, found.block, &moved, Some(&replaced))?;
                 self.point_name(&new_dir, &found, moved.ino, moved.kind)?;
                 if replaced.is_dir() {
                     Self::drop_dir_link(&mut new_dir);
@@ -256,6 +261,7 @@ impl Volume {
                 let file_type = self.type_byte(moved.kind);
                 let entry = NewEntry { name: way.to.name, ino: moved.ino, file_type };
                 self.add_name(&mut new_dir, &entry)?;
+                arrived = self.find(&new_dir, way.to.name)?.map(|found| found.block);
             }
         }
         if moved.is_dir() && is_across {
@@ -268,15 +274,32 @@ impl Volume {
         // set.
         moved.ctime = Timestamp::now();
         self.store_inode(&moved)?;
-        self.leave_old(&way, &moved, is_across)?;
+        self.leave_old(&way, &moved, (is_across, arrived))?;
         Ok(left)
     }
 
     /// The old name goes, or becomes a whiteout. It is looked up again: the new one may have moved
     /// it.
-    fn leave_old(&mut self, way: &Move<'_>, moved: &Inode, is_across: bool) -> Result<()> {
+    fn leave_old(
+        &mut self,
+        way: &Move<'_>,
+        moved: &Inode,
+        (is_across, arrived): (bool, Option<u64>),
+    ) -> Result<()> {
         let mut old_dir = self.dir_for_change(way.from.dir)?;
         let found = self.found(&old_dir, way.from.name)?;
+        let new_dir = self.dir_for_change(way.to.dir)?;
+        let new_block = match arrived {
+            Some(block) => block,
+            None => self.found(&new_dir, way.to.name)?.block,
+        };
+        // Within one block both happen at once.
+        if new_block != found.block {
+            if arrived.is_some() {
+                self.mark_gain(&new_dir, new_block, moved, None)?;
+            }
+            self.mark_left(found.block, moved)?;
+        }
         if way.is_whiteout {
             let recipe = Recipe {
                 caller: way.caller,

@@ -22,6 +22,9 @@ fn main() -> Result<()> {
             generate_to(shell, &mut command, &name, &completions)
                 .with_context(|| format!("the completions of {name} for {shell}"))?;
         }
+    }
+    for command in commands::cli::pages() {
+        let name = command.get_name().to_owned();
         let page = pages.join(format!("{name}.1"));
         let text = manual(command).with_context(|| format!("the manual page of {name}"))?;
         fs::write(&page, text).with_context(|| format!("write {}", page.display()))?;

@@ -21,6 +21,7 @@ pub enum Role {
 /// The waiting side.
 pub struct Front {
     status: OwnedFd,
+    monitor: Tid,
 }
 
 /// The telling side.
@@ -47,10 +48,10 @@ pub fn split() -> io::Result<Role> {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let parent = std::process::id();
     match sys::fork()? {
-        Some(Tid(_)) => {
+        Some(monitor) => {
             drop(write);
             sys::ignore_terminal_signals();
-            Ok(Role::Front(Front { status: read }))
+            Ok(Role::Front(Front { status: read, monitor }))
         }
         None => {
             drop(read);
@@ -78,6 +79,19 @@ impl Front {
         } else {
             Ended::Code(libc::WEXITSTATUS(status))
         }
+    }
+}
+
+impl Front {
+    /// Waits until the last process of the view has ended and the monitor with it, and tells how the first one
+    /// ended. From here on the terminal's signals end this process as they end any other.
+    #[must_use]
+    pub fn wait_for_all(self) -> Ended {
+        let monitor = nix::unistd::Pid::from_raw(self.monitor.0);
+        let ended = self.wait();
+        while nix::sys::wait::waitpid(monitor, None) == Err(nix::errno::Errno::EINTR) {}
+        sys::heed_terminal_signals();
+        ended
     }
 }
 

@@ -64,7 +64,7 @@ fn buffers(ctx: &Ctx<'_>) -> Result<(Vec<Span>, Option<u64>)> {
 
 /// The virtual file behind descriptor argument 0, or `None` where the kernel has the call.
 fn served(ctx: &Ctx<'_>, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
+    match ctx.open_file(fd) {
         // A file whose pages the kernel has is the kernel's in all this.
         Ok(found) => Ok(found.filter(|(file, _)| !file.is_kernels())),
         // The kernel says EBADF better than we do.

@@ -21,7 +21,7 @@ const ROOM_MAX: usize = 128 << 10;
 /// chdir(2), fchdir(2).
 pub(super) fn chdir(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fchdir" {
-        return match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
+        return match ctx.open_file(ctx.int(0))? {
             Some((file, _)) => {
                 let place = ctx.m.place_of_file(&file, &mut ctx.walker())?;
                 enter(ctx, place)
@@ -164,7 +164,7 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
     let mut out =
         Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
     if ctx.m.may_hold_virtual(ctx.tid())
-        && let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)?
+        && let Some((file, own)) = ctx.open_file(fd)?
     {
         match &file.kind {
             VKind::Directory(dir) => driver_entries(ctx, &file, dir, &own, &mut out)?,
@@ -214,6 +214,11 @@ fn added_to_native(ctx: &Ctx<'_>, fd: i32, mut out: Entries) -> Result<Answer> {
 fn added_names(ctx: &Ctx<'_>, dir: &[u8]) -> Vec<(Vec<u8>, u64, FileKind)> {
     let view = ctx.proc.view();
     let mounts = ctx.m.mounts.snapshot();
+    if mounts.has_sysfs() && dir.starts_with(b"/sys/") {
+        let links = crate::sysfs::links(&mounts, &view, crate::view::PRESENT, dir);
+        let added = links.into_keys().filter(|n| hostview::lstat(&path::join(dir, n)).is_err());
+        return added.zip(1 << 40..).map(|(name, ino)| (name, ino, FileKind::Symlink)).collect();
+    }
     mounts
         .children(&view, crate::view::PRESENT, dir, Epoch::default())
         .into_iter()

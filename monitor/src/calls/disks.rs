@@ -10,6 +10,7 @@ use abi::block::{BlockDevice, Geometry};
 use abi::dev::Device;
 use abi::fs::{Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened};
 use abi::host::{Epoch, Host};
+use abi::module::VirtualClocks;
 use abi::{Errno, Result};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
@@ -179,6 +180,11 @@ impl Host for HostHandle {
 
     fn open_tree(&self, _at: &str) -> Result<Arc<dyn FileSystem>> {
         Err(Errno::EOPNOTSUPP)
+    }
+
+    fn clocks(&self) -> Option<Arc<dyn VirtualClocks>> {
+        let mounts = self.monitor.mounts.snapshot();
+        mounts.call_sets_at(&self.view, self.epoch).find_map(|set| set.clocks())
     }
 
     fn open_host_directory(&self, at: &str) -> Result<OwnedFd> {

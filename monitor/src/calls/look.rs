@@ -13,6 +13,9 @@ use engine::Answer;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 
+/// `TMPFS_MAGIC` of linux/magic.h, which devtmpfs has too.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
 /// stat(2), lstat(2), fstat(2), newfstatat(2), statx(2).
 pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fstat" {
@@ -59,7 +62,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
+    match ctx.open_file(fd) {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
         Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
             Some(info) => put(ctx, &info, buffer),
@@ -69,6 +72,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
 }
 
 fn put(ctx: &Ctx<'_>, info: &Info, buffer: u64) -> Result<Answer> {
+    let info = ctx.in_own_time(info);
     if ctx.row.name == "statx" {
         ctx.tracee.write(buffer, &info.to_statx())?;
     } else {
@@ -84,7 +88,9 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
         return Err(Errno::EINVAL);
     }
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    // Whether it may be written is the overlay's to say even where all else is the host's.
+    let asks_to_change = mode & libc::W_OK != 0;
+    if asks_to_change && ctx.is_quick_change(&named) || !asks_to_change && ctx.is_quick(&named) {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
@@ -196,7 +202,7 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let place = if ctx.row.name == "fstatfs" {
-        match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0)) {
+        match ctx.open_file(ctx.int(0)) {
             Ok(Some((file, _))) => match &file.kind {
                 VKind::File { mount, .. } => return put_statfs(ctx, mount),
                 _ => ctx.m.place_of_file(&file, &mut ctx.walker())?,
@@ -217,6 +223,12 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
     };
     match &place {
         Place::Virtual(v) => put_statfs(ctx, &v.mount),
+        // A special file that is mounted is no file system: without blocks df(1) leaves it out.
+        Place::Device(_) => {
+            let own = StatFs { magic: TMPFS_MAGIC, ..StatFs::default() };
+            ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&own, 0, 0))?;
+            Ok(Answer::Return(Ok(0)))
+        }
         // What lies in /dev and /proc, and foreign directories: as the host's.
         _ => {
             let at = place.host_path().unwrap_or(b"/dev");

@@ -228,8 +228,11 @@ impl Monitor {
         let host = super::host_at(self, view, Epoch(born.0 - 1));
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
-        let (content, power) = self.content_of(object, &node)?;
-        if matches!(content, Content::Tree(_)) {
+        let before = Content::Redirect { source: wish.target.clone(), epoch: Epoch(born.0 - 1) };
+        let (content, power) = self.content_of(object, &node, before);
+        // The files that steer a set of calls need no directory of the host to stand in for.
+        let may_be_ghost = matches!(power, Power::Calls(_)) && led.found.place.is_none();
+        if !matches!(content, Content::Device { .. }) && !may_be_ghost {
             must_be_directory(led)?;
         }
         let mut groups = GroupSet::NAMES;
@@ -243,6 +246,8 @@ impl Monitor {
         let is_ghost = led.found.place.is_none();
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
         if let Some(clocks) = clocks {
+            // Files that are open have times, too.
+            groups |= GroupSet::STAT;
             let monitor = Arc::downgrade(&self.arc());
             clocks.watch(Box::new(move |change| {
                 if let Some(monitor) = monitor.upgrade() {
@@ -254,19 +259,13 @@ impl Monitor {
         Ok(groups)
     }
 
-    fn content_of(
-        &self,
-        object: Object,
-        node: &NodeOptions,
-    ) -> std::result::Result<(Content, Power), MountError> {
+    /// What a mount shows and does. Where it shows nothing of its own, `before` is what was there.
+    fn content_of(&self, object: Object, node: &NodeOptions, before: Content) -> (Content, Power) {
         match object {
-            Object::Tree(fs) => Ok((Content::Tree(fs), Power::None)),
-            Object::Device(device) => Ok((self.device_content(device, node), Power::None)),
-            Object::Calls(set, Some(fs)) => Ok((Content::Tree(fs), Power::Calls(set))),
-            Object::Formats(formats, fs) => Ok((Content::Tree(fs), Power::Formats(formats))),
-            Object::Calls(_, None) => {
-                Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"))
-            }
+            Object::Tree(fs) => (Content::Tree(fs), Power::None),
+            Object::Device(device) => (self.device_content(device, node), Power::None),
+            Object::Calls(set, tree) => (tree.map_or(before, Content::Tree), Power::Calls(set)),
+            Object::Formats(formats, fs) => (Content::Tree(fs), Power::Formats(formats)),
         }
     }
 
@@ -298,12 +297,13 @@ impl Monitor {
     ) {
         let id = self.new_id();
         service.uses.fetch_add(1, Ordering::AcqRel);
-        self.mounts.insert(Arc::new(Mount {
+        let mount = Arc::new(Mount {
             id,
             view: view.id,
             born,
             target: wish.target.clone(),
             source: wish.source().to_owned(),
+            full_source: wish.absolute_source.clone(),
             fs_type: wish.fs_type.clone(),
             options,
             content,
@@ -315,7 +315,10 @@ impl Monitor {
             renewed: AtomicU64::new(0),
             is_ghost,
             is_hidden: false,
-        }));
+            answers: Default::default(),
+        });
+        self.mounts.insert(Arc::clone(&mount));
+        self.show_in_sysfs(&mount);
         self.quick.clear();
     }
 
@@ -443,7 +446,10 @@ impl NodeOptions {
 /// Mounts what a service brings by itself when it is loaded (`unreal`).
 pub(crate) fn mount_service(m: &Monitor, view: &Arc<View>, service: &Arc<Service>) {
     match service.module.name() {
-        "umfuse" | "umdev" => return m.offer_loops(),
+        "umfuse" | "umdev" => {
+            m.offer_loops();
+            return m.offer_notes();
+        }
         "unreal" => {}
         _ => return,
     }

@@ -121,7 +121,7 @@ impl Ctx<'_> {
             let text = self.m.host_cwd(self.proc, self.tid()).ok_or(Errno::ENOENT)?;
             return Ok((self.directory_of_host(walk, &text)?, true));
         };
-        if let Some((file, _)) = self.m.vfiles.of_tracee(self.tracee, fd)? {
+        if let Some((file, _)) = self.open_file(fd)? {
             return Ok((self.m.place_of_file(&file, walk)?, false));
         }
         let link = format!("/proc/{}/fd/{fd}", self.tid());
@@ -140,6 +140,7 @@ impl Ctx<'_> {
                 place: Some(place),
                 wants_directory: false,
             };
+            self.touch(&found);
             return Ok(Led { found, as_given: same });
         }
         let absolute = named.text.first() == Some(&b'/');
@@ -150,13 +151,14 @@ impl Ctx<'_> {
         };
         walk.last_stays = named.last_stays;
         let found = walk.walk(start, &named.text, named.follow)?;
+        self.touch(&found);
         Ok(Led { found, as_given: same && !walk.left_host })
     }
 
     /// As [`base`](Self::base), for a descriptor of any type.
     fn base_or_file(&self, walk: &mut Walk<'_>, fd: Option<i32>) -> Result<(Place, bool)> {
         let Some(fd) = fd else { return self.base(walk, None) };
-        if let Some((file, _)) = self.m.vfiles.of_tracee(self.tracee, fd)? {
+        if let Some((file, _)) = self.open_file(fd)? {
             return Ok((self.m.place_of_file(&file, walk)?, false));
         }
         let link = format!("/proc/{}/fd/{fd}", self.tid());
@@ -230,7 +232,7 @@ pub(crate) fn natively_or(ctx: &Ctx<'_>, refusal: Errno) -> Result<Answer> {
         let fd = ctx.int(usize::from(fd));
         if fd >= 0
             && ctx.m.may_hold_virtual(ctx.tid())
-            && let Ok(Some(_)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)
+            && let Ok(Some(_)) = ctx.open_file(fd)
         {
             return Err(refusal);
         }

@@ -69,6 +69,7 @@ impl Monitor {
         let synced = self.sync_mount(mount);
         mount.detached.store(true, Ordering::Release);
         self.mounts.remove(mount.id);
+        self.hide_from_sysfs(mount);
         self.quick.clear();
         if matches!(mount.power, Power::Calls(_)) {
             self.refresh_clocks();
@@ -105,8 +106,24 @@ impl Monitor {
         })
     }
 
-    /// At the end of a view: everything is written back.
-    pub fn sync_all(&self) {
+    /// At the end of a view: everything is written back; where no process is left, all is unmounted, the youngest
+    /// first, and what it lies on is clean.
+    pub fn end(&self) {
+        if !self.engine().tgids().is_empty() {
+            self.sync_all();
+            return;
+        }
+        let mut mounts = self.mounts.snapshot().all().to_vec();
+        mounts.sort_by_key(|mount| std::cmp::Reverse(mount.born));
+        for mount in mounts {
+            self.vfiles.sweep_all(self, mount.id);
+            if let Err(error) = self.unmount(&self.root_view, &mount, true) {
+                tracing::error!(target = %path::text(&mount.target), %error, "the last flush failed");
+            }
+        }
+    }
+
+    fn sync_all(&self) {
         for mount in self.mounts.snapshot().all() {
             if let Err(error) = self.sync_mount(mount) {
                 tracing::error!(target = %path::text(&mount.target), %error, "the last flush failed");

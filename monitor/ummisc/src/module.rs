@@ -26,13 +26,13 @@ impl Module for Ummisc {
         vec![Claim::FsTypePrefix("ummisc".to_owned())]
     }
 
-    fn mount(&self, _: Arc<dyn Host>, request: &mut MountRequest) -> Result<Object, MountError> {
+    fn mount(&self, host: Arc<dyn Host>, request: &mut MountRequest) -> Result<Object, MountError> {
         // In a plain view the processes are of the user who runs the monitor.
         let owner = nix::unistd::geteuid().as_raw();
         let group = nix::unistd::getegid().as_raw();
         let (calls, files): (Arc<dyn abi::module::SyscallSet>, _) = match request.fs_type.as_str() {
             "ummisctime" => {
-                let time = Arc::new(Timeline::default());
+                let time = Arc::new(Timeline::over(host.clocks()));
                 (Arc::new(TimeCalls::new(Arc::clone(&time), owner)), time_files(&time))
             }
             "ummiscuname" => {

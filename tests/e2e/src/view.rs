@@ -104,8 +104,10 @@ pub struct View {
     fuse: Option<String>,
     folder: PathBuf,
     stdin: String,
+    variables: Vec<(String, String)>,
     limit: Duration,
     is_native: bool,
+    umview: Option<PathBuf>,
 }
 
 impl Default for View {
@@ -131,9 +133,18 @@ impl View {
             fuse: None,
             folder: "/tmp".into(),
             stdin: String::new(),
+            variables: Vec::new(),
             limit: LIMIT,
             is_native: false,
+            umview: None,
         }
+    }
+
+    /// Another program in the place of `umview`.
+    #[must_use]
+    pub fn umview(mut self, program: &str) -> Self {
+        self.umview = Some(program.into());
+        self
     }
 
     /// A view of a combination.
@@ -180,6 +191,13 @@ impl View {
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = folder.to_path_buf();
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -257,7 +275,8 @@ impl View {
             line.extend(wrap.split(' ').map(str::to_owned));
         }
         if !self.is_native {
-            line.push(programs().join("umview").to_string_lossy().into_owned());
+            let umview = self.umview.clone().unwrap_or_else(|| programs().join("umview"));
+            line.push(umview.to_string_lossy().into_owned());
             line.push(format!(
                 "--engine={}",
                 if self.engine == Engine::Notify { "notify" } else { "trace" }
@@ -277,7 +296,7 @@ impl View {
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .env("TERM", "dumb");
-        command.env("SHELL", "/bin/sh");
+        command.env("SHELL", "/bin/sh").envs(self.variables.iter().cloned());
         Started::new(command, self.limit)
     }
 }

@@ -19,8 +19,21 @@ impl Work {
     /// If it can't be made.
     #[must_use]
     pub fn new(user: User) -> Self {
-        let folder =
-            tempfile::Builder::new().prefix("viewos-e2e-").tempdir().expect("a folder in /tmp");
+        Self::below(&std::env::temp_dir(), user)
+    }
+
+    /// A new folder in memory, for what makes much durable.
+    ///
+    /// # Panics
+    /// If it can't be made.
+    #[must_use]
+    pub fn in_memory(user: User) -> Self {
+        Self::below(Path::new("/dev/shm"), user)
+    }
+
+    fn below(place: &Path, user: User) -> Self {
+        let folder = tempfile::Builder::new().prefix("viewos-e2e-").tempdir_in(place);
+        let folder = folder.unwrap_or_else(|e| panic!("a folder in {}: {e}", place.display()));
         set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("its owner may chmod");
         let work = Self { folder, user };
         work.give(work.path());

@@ -27,7 +27,7 @@ fn tree(folder: &Path) {
 }
 
 /// Runs a tool, or names its package.
-fn tool(package: &str, words: &[&str]) {
+pub(crate) fn tool(package: &str, words: &[&str]) {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).env("SOURCE_DATE_EPOCH", "1000000000");
     command.env("E2FSPROGS_FAKE_TIME", "1000000000").env("MKE2FS_CONFIG", "/dev/null");

@@ -9,21 +9,39 @@
 //! - [`damage()`]: changes some bytes where it may matter.
 //! - [`use_up()`]: does everything with a file system that a view may do.
 //! - `images` makes the images that are damaged, the same each time.
+//! - [`fixtures()`], [`Places`], [`flip()`], [`Overlay`]: images of other tools, damaged in their structures, with
+//!   checksums that are right again; [`run_images`] counts them.
 //!
 //! Deliberately absent: what is right. Only that an answer comes, soon and without much memory.
 
 #![forbid(unsafe_code)]
 
 mod damage;
+mod ext_places;
+mod ext_sums;
+mod fat_places;
+mod field;
+mod fixtures;
+mod flip;
 mod images;
+mod iso_places;
 mod memory;
 mod noise;
+mod overlay;
+mod places;
 mod run;
+mod sums;
+mod table_places;
 mod use_up;
 
 pub use damage::damage;
+pub use fixtures::{Fixture, fixtures};
+pub use flip::flip;
 pub use images::{ext, fat, iso};
 pub use memory::Memory;
 pub use noise::Noise;
-pub use run::run;
+pub use overlay::Overlay;
+pub use places::{Format, Places};
+pub use run::{images_wanted, run, run_images};
+pub use sums::crc32;
 pub use use_up::use_up;

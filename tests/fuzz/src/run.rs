@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// What a target may take where nobody says otherwise.
 const SECONDS: u64 = 2;
+/// How many damaged images a fixture gives where nobody says otherwise.
+const IMAGES: u64 = 16;
 /// A case that takes longer hangs.
 const CASE_SECONDS_MAX: u64 = 20;
 
@@ -17,14 +19,36 @@ const CASE_SECONDS_MAX: u64 = 20;
 pub fn run(target: &str, case: impl Fn(u64) + Send + 'static) {
     let text = std::env::var("VIEWOS_FUZZ_SECONDS").ok();
     let seconds = text.and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
+    // A longer run is another run.
+    let first = 1 + (seconds - SECONDS.min(seconds)) * 1_000_000;
+    let begin = Instant::now();
+    let others = (first..).take_while(move |_| begin.elapsed() < Duration::from_secs(seconds));
+    supervise(target, corpus(target).into_iter().chain(others), case);
+}
+
+/// Runs `case` with the numbers of the target's corpus, then with as many as [`images_wanted`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_images(target: &str, case: impl Fn(u64) + Send + 'static) {
+    supervise(target, corpus(target).into_iter().chain(1..=images_wanted()), case);
+}
+
+/// How many damaged images a fixture is to give: 16, or what `VIEWOS_FUZZ_IMAGES` says.
+#[must_use]
+pub fn images_wanted() -> u64 {
+    let text = std::env::var("VIEWOS_FUZZ_IMAGES").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(IMAGES)
+}
+
+fn supervise(
+    target: &str,
+    numbers: impl Iterator<Item = u64> + Send + 'static,
+    case: impl Fn(u64) + Send + 'static,
+) {
     let (tell, hear) = channel();
-    let known = corpus(target);
     std::thread::spawn(move || {
-        let begin = Instant::now();
-        // A longer run is another run.
-        let first = 1 + (seconds - SECONDS.min(seconds)) * 1_000_000;
-        let others = (first..).take_while(|_| begin.elapsed() < Duration::from_secs(seconds));
-        for number in known.into_iter().chain(others) {
+        for number in numbers {
             let _ = tell.send((number, None));
             if catch_unwind(AssertUnwindSafe(|| case(number))).is_err() {
                 let _ = tell.send((number, Some("panicked")));

@@ -77,8 +77,8 @@ fn look(fs: &dyn FileSystem, attr: &Attr) {
     for at in [0, 12 << 10, attr.size_bytes / 2, attr.size_bytes.saturating_sub(4096), 1 << 40] {
         let _ = fs.read(handle, &mut buffer, at);
     }
-    if attr.size_bytes < 1 << 30 {
-        let _ = (fs.lseek(handle, 0, SeekTo::Hole), fs.lseek(handle, 0, SeekTo::Data));
+    for at in [0, attr.size_bytes / 3] {
+        let _ = (fs.lseek(handle, at, SeekTo::Hole), fs.lseek(handle, at, SeekTo::Data));
     }
     fs.release(handle);
 }

@@ -70,10 +70,6 @@ impl MayOwn for TreeDir {
     const GIVES: bool = true;
 }
 
-fn time(time: Option<SetTime>) -> Option<Timestamp> {
-    time.map(SetTime::resolve)
-}
-
 impl<D: MayOwn> Lower for DirLower<D> {
     fn stat(&self, path: &[u8]) -> Result<Stat> {
         match self.dir.stat(path) {
@@ -192,6 +188,8 @@ impl<D: MayOwn> Lower for DirLower<D> {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
+        let now = Timestamp::now();
+        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
         self.dir.set_times(path, time(atime), time(mtime))
     }
 

@@ -12,15 +12,21 @@ use std::sync::{Arc, Mutex};
 
 const ROOT: Caller = Caller { uid: 0, gid: 0, pid: 0 };
 
-enum Event {
+pub(crate) enum Event {
     Write(u64, Vec<u8>),
     Flush,
 }
 
 /// A disk that remembers every write and flush.
-struct Recorder {
+pub(crate) struct Recorder {
     below: Arc<Ram>,
-    events: Mutex<Vec<Event>>,
+    pub(crate) events: Mutex<Vec<Event>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(below: Arc<Ram>) -> Arc<Self> {
+        Arc::new(Self { below, events: Mutex::default() })
+    }
 }
 
 impl BlockDevice for Recorder {
@@ -127,7 +133,7 @@ impl Script<'_> {
 }
 
 /// The image after the first `count` events; of those after the last flush only what `keeps` says.
-fn image_at(
+pub(crate) fn image_at(
     start: &[u8],
     events: &[Event],
     count: usize,
@@ -169,7 +175,7 @@ fn points(total: usize) -> Vec<usize> {
 fn run(args: &str, has_journal: bool, seed: u64) {
     let below = mke2fs(8 * 1024, args);
     let start = below.bytes();
-    let device = Arc::new(Recorder { below, events: Mutex::default() });
+    let device = Recorder::new(below);
     let fs = mount(device.clone(), false, "").unwrap();
     let mut script = Script {
         fs: &*fs,

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails is what an unwrap here is for")]
 
 mod crash;
+mod cut;
 mod device;
 mod hostile;
 mod limits;

@@ -37,8 +37,9 @@ pub(crate) struct Stored {
     pub(crate) path: PathBuf,
 }
 
+/// In memory where there is a folder for that: tools make what they write durable.
 pub(crate) fn store(bytes: &[u8]) -> Stored {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = folder.path().join("image");
     std::fs::write(&path, bytes).unwrap();
     Stored { _folder: folder, path }
@@ -58,6 +59,22 @@ pub(crate) fn repair(path: &Path) -> Option<String> {
         return Some(format!("repair failed: {}", text(&output)));
     }
     e2fsck(path).map(|message| format!("after the repair: {message}"))
+}
+
+/// Repairs as a machine does at boot, with `e2fsck -p`, then checks again.
+pub(crate) fn preen(path: &Path) -> Option<String> {
+    let output = run(Command::new("e2fsck").arg("-p").arg(path));
+    // 1: errors were corrected.
+    if output.status.code().is_none_or(|code| code > 1) {
+        return Some(format!("e2fsck -p refused: {}", text(&output)));
+    }
+    e2fsck(path).map(|message| format!("after e2fsck -p: {message}"))
+}
+
+/// Has e2fsck replay the log and do nothing else.
+pub(crate) fn replay(path: &Path) {
+    let output = run(Command::new("e2fsck").args(["-y", "-E", "journal_only"]).arg(path));
+    assert!(output.status.code().is_some_and(|code| code <= 1), "{}", text(&output));
 }
 
 /// Lets the kernel mount the image for writing, so that it replays the log; false, said aloud,

@@ -16,6 +16,8 @@ pub(crate) struct Write {
 pub(crate) struct Ram {
     bytes: Mutex<Vec<u8>>,
     log: Mutex<Vec<Write>>,
+    /// How many writes came before each flush.
+    flushes: Mutex<Vec<usize>>,
     logs: AtomicBool,
     fails: AtomicBool,
 }
@@ -25,6 +27,7 @@ impl Ram {
         Self {
             bytes: Mutex::new(bytes),
             log: Mutex::default(),
+            flushes: Mutex::default(),
             logs: AtomicBool::new(false),
             fails: AtomicBool::new(false),
         }
@@ -38,11 +41,16 @@ impl Ram {
     /// Begins to remember.
     pub(crate) fn record(&self) {
         self.log.lock().unwrap().clear();
+        self.flushes.lock().unwrap().clear();
         self.logs.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn log(&self) -> Vec<Write> {
         self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn flushes(&self) -> Vec<usize> {
+        self.flushes.lock().unwrap().clone()
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -79,6 +87,8 @@ impl BlockDevice for Ram {
     }
 
     fn flush(&self) -> Result<()> {
+        let writes = self.log.lock().unwrap().len();
+        self.flushes.lock().unwrap().push(writes);
         Ok(())
     }
 }

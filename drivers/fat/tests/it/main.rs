@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic, in what it calls as well")]
 
 mod crash;
+mod cut;
 mod device;
 mod fixtures;
 mod hostile;

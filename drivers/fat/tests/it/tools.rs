@@ -44,11 +44,22 @@ const CHUNK: usize = 1 << 14;
 
 /// What fsck.vfat says about `image`, and whether it is content.
 pub(crate) fn fsck(image: &[u8]) -> (bool, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = folder.path().join("image");
     save(&path, image);
     let out = run("fsck.vfat", "dosfstools", &["-n", path.to_str().unwrap()]);
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// The image after fsck.vfat mended it without asking.
+pub(crate) fn mended(image: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let path = folder.path().join("image");
+    save(&path, image);
+    let out = run("fsck.vfat", "dosfstools", &["-a", path.to_str().unwrap()]);
+    // 1: errors were corrected.
+    assert!(out.status.code().is_some_and(|code| code <= 1), "fsck.vfat -a: {out:?}");
+    std::fs::read(path).unwrap()
 }
 
 /// Fails unless fsck.vfat finds nothing.

@@ -1,7 +1,7 @@
 //! Partition tables.
 
 use abi::dev::Device;
-use fuzz::{Memory, Noise, damage, run};
+use fuzz::{Memory, Noise, crc32, damage, run};
 use std::sync::Arc;
 use umdev::disk::Disk;
 
@@ -53,15 +53,6 @@ fn gpt() -> Vec<u8> {
     bytes[1056..1064].copy_from_slice(&64_u64.to_le_bytes());
     bytes[1064..1072].copy_from_slice(&2000_u64.to_le_bytes());
     bytes
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(
-            crc ^ u32::from(*byte),
-            |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 },
-        )
-    })
 }
 
 /// Makes the sums of a damaged GPT right, so that what is behind them is looked at.
