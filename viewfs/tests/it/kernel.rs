@@ -2,9 +2,10 @@
 //! two differ, `kernel-differences.txt` says so with a reason, a line each:
 //! `OPERATION OURS KERNEL reason`.
 
-use crate::fixture::{caller, overlay, scratch};
+use crate::fixture::{caller, handle, overlay, scratch};
 use crate::model::{Model, Op, apply, check, picture};
 use crate::random::{Random, count, populate};
+use cow_store::dir::HostDir;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -74,8 +75,8 @@ fn cow_agrees_with_the_kernels_overlayfs() {
     let mut met = BTreeSet::new();
     for round in 0..count().div_ceil(200).min(100) {
         let (lower, lower2, upper, base) = (scratch(), scratch(), scratch(), scratch());
-        populate(lower.path(), false);
-        populate(lower2.path(), false);
+        populate(&HostDir::new(handle(lower.path())), false);
+        populate(&HostDir::new(handle(lower2.path())), false);
         let mounted = match Mounted::new(lower2.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {
@@ -129,7 +130,7 @@ fn the_kernel_reads_our_store_as_its_upper_directory() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path(), true);
+        populate(&HostDir::new(handle(lower.path())), true);
         let upper = scratch();
         let (ours, _) = overlay(lower.path(), upper.path(), Mode::Cow, false, &[]);
         let mut model = Model::of(&ours, who.uid);
@@ -206,7 +207,7 @@ fn we_read_an_upper_directory_of_the_kernels() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path(), true);
+        populate(&HostDir::new(handle(lower.path())), true);
         let mounted = match Mounted::new(lower.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {
