@@ -115,6 +115,8 @@ pub(crate) fn populate(tree: &dyn Dir, linked: bool) {
     }
 }
 
+type Refusal = Box<dyn Fn(&Op) -> Option<Errno>>;
+
 /// Fresh trees for 200 operations.
 pub(crate) struct Round {
     /// The overlay over them, also after others were.
@@ -128,7 +130,7 @@ pub(crate) struct Round {
     /// FIFOs are the kernel's, so that they can be opened.
     pub(crate) opens_fifos: bool,
     /// What a change is answered that POSIX allows, if not success.
-    pub(crate) refuses: Box<dyn Fn(&Op) -> Option<Errno>>,
+    pub(crate) refuses: Refusal,
 }
 
 impl Round {
