@@ -9,6 +9,12 @@ use bitflags::bitflags;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+mod statfs;
+mod time;
+
+pub use statfs::StatFs;
+pub use time::{SetTime, Timestamp};
+
 /// An inode number, unique within one mounted file system. Analogous to `ino_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ino(pub u64);
@@ -122,29 +128,6 @@ impl FileKind {
     }
 }
 
-/// A point in time since the epoch. `nanos` is below 1,000,000,000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp {
-    /// Whole seconds, negative before 1970.
-    pub seconds: i64,
-    /// Nanoseconds after `seconds`.
-    pub nanos: u32,
-}
-
-impl Timestamp {
-    /// The host's `CLOCK_REALTIME` at this moment.
-    #[must_use]
-    pub fn now() -> Self {
-        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(d) => Self {
-                seconds: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
-                nanos: d.subsec_nanos(),
-            },
-            Err(_) => Self::default(),
-        }
-    }
-}
-
 /// The attributes of an inode. Analogous to `struct kstat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attr {
@@ -179,30 +162,32 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// The attributes of an empty file of root without times, for a file system to change what it knows better.
+    #[must_use]
+    pub fn new(ino: Ino, kind: FileKind, perm: u16) -> Self {
+        let time = Timestamp::default();
+        Self {
+            ino,
+            kind,
+            perm,
+            nlink: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            rdev: DevNum::default(),
+            size_bytes: 0,
+            blocks_512: 0,
+            block_size: 4096,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: None,
+        }
+    }
+
     /// `st_mode`: type and permission bits together.
     #[must_use]
     pub fn mode(&self) -> u32 {
         self.kind.to_mode_bits() | u32::from(self.perm)
-    }
-}
-
-/// A time to set, as in utimensat(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetTime {
-    /// `UTIME_NOW`
-    Now,
-    /// This very time.
-    At(Timestamp),
-}
-
-impl SetTime {
-    /// The time meant.
-    #[must_use]
-    pub fn resolve(self) -> Timestamp {
-        match self {
-            Self::Now => Timestamp::now(),
-            Self::At(t) => t,
-        }
     }
 }
 
@@ -301,27 +286,6 @@ pub enum SeekTo {
     Data,
     /// `SEEK_HOLE`
     Hole,
-}
-
-/// The figures of statfs(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatFs {
-    /// `f_type`: the magic number of the format.
-    pub magic: u64,
-    /// `f_bsize` and `f_frsize` in bytes.
-    pub block_size: u32,
-    /// `f_blocks`
-    pub blocks: u64,
-    /// `f_bfree`
-    pub blocks_free: u64,
-    /// `f_bavail`
-    pub blocks_available: u64,
-    /// `f_files`
-    pub files: u64,
-    /// `f_ffree`
-    pub files_free: u64,
-    /// `f_namelen` in bytes.
-    pub name_bytes_max: u32,
 }
 
 /// The position after a directory entry, as `d_off`. 0 is the beginning; others are opaque but stable
@@ -617,6 +581,18 @@ pub trait FileSystem: Send + Sync {
     fn link(&self, caller: Caller, ino: Ino, parent: Ino, name: Name<'_>) -> Result<Attr> {
         let _ = (caller, ino, parent, name);
         Err(Errno::EROFS)
+    }
+
+    /// Names a file of the host that has no name, opened by [`tmpfile`](Self::tmpfile), for a file system whose
+    /// files are descriptors of the host.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EXDEV` if the file is not this file system's.
+    /// - those of [`link`](Self::link).
+    fn link_host(&self, file: &OwnedFd, parent: Ino, name: Name<'_>) -> Result<()> {
+        let _ = (file, parent, name);
+        Err(Errno::EXDEV)
     }
 
     /// Removes a name that is not a directory's.

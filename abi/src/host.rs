@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::block::BlockDevice;
 use crate::fs::FileSystem;
+use crate::module::VirtualClocks;
 use std::sync::Arc;
 
 /// A point in the life of a view: every mount and service is born at one of its own.
@@ -34,4 +35,9 @@ pub trait Host: Send + Sync {
     /// Those of open(2) with `O_DIRECTORY`, then:
     /// - `EOPNOTSUPP` if the directory is virtual.
     fn open_host_directory(&self, path: &str) -> Result<std::os::fd::OwnedFd>;
+
+    /// The clocks that the view had; `None` if those were the kernel's.
+    fn clocks(&self) -> Option<Arc<dyn VirtualClocks>> {
+        None
+    }
 }

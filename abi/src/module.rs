@@ -1,7 +1,7 @@
 //! The contract of a module: what `um_add_service` loads.
 
 use crate::dev::{Device, UserMemory};
-use crate::fs::{Caller, FileSystem};
+use crate::fs::{Caller, FileSystem, Timestamp};
 use crate::host::Host;
 use crate::options::Options;
 use crate::{Errno, Result};
@@ -72,7 +72,7 @@ pub enum Object {
     Tree(Arc<dyn FileSystem>),
     /// A special file at the target.
     Device(Arc<dyn Device>),
-    /// A set of system calls, with a tree at the target that steers it.
+    /// A set of system calls, with a tree at the target that steers it; without one, the target shows what was there.
     Calls(Arc<dyn SyscallSet>, Option<Arc<dyn FileSystem>>),
     /// Binary formats that exec knows from now on, with the tree that steers them.
     Formats(Arc<dyn BinaryFormats>, Arc<dyn FileSystem>),
@@ -195,6 +195,21 @@ pub trait VirtualClocks: Send + Sync {
 
     /// `told` is called before and after each change, on the thread that makes it.
     fn watch(&self, told: Box<dyn Fn(PaceChange) + Send + Sync>);
+
+    /// Whether any time of a file is shown otherwise than the host has it.
+    fn moves_file_times(&self) -> bool {
+        false
+    }
+
+    /// What is shown of a file's time: the host has it as `real`.
+    fn shown_time(&self, real: Timestamp) -> Timestamp {
+        real
+    }
+
+    /// The time to give a file so that `shown` is shown of it.
+    fn stored_time(&self, shown: Timestamp) -> Timestamp {
+        shown
+    }
 }
 
 /// Who runs a program.

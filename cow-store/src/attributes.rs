@@ -57,8 +57,11 @@ impl Store {
         if recorded {
             self.record(&mut writer, path, &entry, wanted)?;
         }
-        if stat.permissions() != permissions {
-            // The record is what the view believes; the open after a crash here makes the real mode fit.
+        // The record is what the view believes; the open after a crash here makes the real mode fit. It is set even
+        // where it fits, as the time of the change is the host's to keep.
+        if entry.real == FileKind::Symlink {
+            self.dir().chown(path, None, None).map_err(self.host("lchown", path))?;
+        } else {
             self.dir().chmod(path, permissions).map_err(self.host("chmod", path))?;
         }
         if recorded && let Some(inode) = self.index_mut().tree.inode_mut(entry.ino) {

@@ -10,7 +10,7 @@ use crate::tree::State;
 use abi::Errno;
 use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// What a commit did, or would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,27 @@ pub struct Commit {
     pub done: Vec<Differs>,
     /// The names that were left, and why.
     pub left: Vec<(Vec<u8>, String)>,
+    /// Of the names that were changed, those with another owner than in the view.
+    pub disowned: Vec<Vec<u8>>,
+}
+
+/// Whose a committed file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owners {
+    /// The owner that it has in the view; where the host refuses that, the name is left.
+    View,
+    /// The same, but where the host refuses that, the one who commits, and without set-id bits: what a user
+    /// without rights made as virtual root is the user's.
+    Committer,
+}
+
+/// One commit under way.
+struct Work<'a> {
+    lower: &'a dyn Dir,
+    owners: Owners,
+    /// By the inode in the store, the first name of a file that has several.
+    linked: HashMap<u64, Vec<u8>>,
+    disowned: BTreeSet<Vec<u8>>,
 }
 
 impl Store {
@@ -38,6 +59,20 @@ impl Store {
         lower: &dyn Dir,
         dry_run: bool,
     ) -> Result<Commit, Error> {
+        self.commit_as(paths, lower, dry_run, Owners::View)
+    }
+
+    /// The same, with a choice of owners.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub fn commit_as(
+        &self,
+        paths: &[Vec<u8>],
+        lower: &dyn Dir,
+        dry_run: bool,
+        owners: Owners,
+    ) -> Result<Commit, Error> {
         if !dry_run {
             self.begin(b"")?;
         }
@@ -53,18 +88,20 @@ impl Store {
             self.diff(lower)?.into_iter().filter(|d| is_chosen(&d.path)).collect();
         // Children are deleted with their parent, which comes before them; the rest from the top down.
         let mut commit = Commit::default();
-        let mut linked = HashMap::new();
+        let mut work = Work { lower, owners, linked: HashMap::new(), disowned: BTreeSet::new() };
         for differs in all {
-            let done = self.check_unchanged(lower, &differs).and_then(|()| {
-                if dry_run { Ok(()) } else { self.commit_one(lower, &differs, &mut linked) }
-            });
+            let done = self
+                .check_unchanged(lower, &differs)
+                .and_then(|()| if dry_run { Ok(()) } else { self.commit_one(&differs, &mut work) });
             match done {
                 Ok(()) => commit.done.push(differs),
                 Err(e) => commit.left.push((differs.path, e.to_string())),
             }
         }
         if !dry_run {
-            self.finish_directories(lower, &mut commit);
+            self.finish_directories(&mut work, &mut commit);
+            work.disowned.retain(|path| commit.done.iter().any(|done| done.path == *path));
+            commit.disowned.extend(std::mem::take(&mut work.disowned));
             self.forget_committed(lower, &commit)?;
         }
         Ok(commit)
@@ -72,12 +109,13 @@ impl Store {
 
     /// Gives the directories their mode and owner when all is in them: they may be such that nothing more
     /// can be put there.
-    fn finish_directories(&self, lower: &dyn Dir, commit: &mut Commit) {
+    fn finish_directories(&self, work: &mut Work<'_>, commit: &mut Commit) {
         let done = std::mem::take(&mut commit.done);
         for differs in done.into_iter().rev() {
             let is_ours =
                 differs.kind == FileKind::Directory && differs.difference != Difference::Deleted;
-            let set = || set_attributes(lower, &differs.path, &self.stat(&differs.path, true)?);
+            let path = differs.path.as_slice();
+            let mut set = || work.set_attributes(path, path, &self.stat(path, true)?);
             match if is_ours { set() } else { Ok(()) } {
                 Ok(()) => commit.done.push(differs),
                 Err(e) => commit.left.push((differs.path, e.to_string())),
@@ -97,17 +135,16 @@ impl Store {
             Err(Errno::ENOENT | Errno::ENOTDIR) if differs.difference == Difference::Added => {
                 Ok(())
             }
+            Err(errno @ (Errno::EACCES | Errno::EPERM)) => {
+                Err(Error::refused(&differs.path, errno))
+            }
             _ => Err(Error::LowerChanged { path: differs.path.clone() }),
         }
     }
 
-    fn commit_one(
-        &self,
-        lower: &dyn Dir,
-        differs: &Differs,
-        linked: &mut HashMap<u64, Vec<u8>>,
-    ) -> Result<(), Error> {
+    fn commit_one(&self, differs: &Differs, work: &mut Work<'_>) -> Result<(), Error> {
         let path = &differs.path;
+        let lower = work.lower;
         match (differs.difference, self.state(path)) {
             (Difference::Deleted, _) => remove(lower, path),
             (_, State::Shadow(_)) => {
@@ -117,22 +154,22 @@ impl Store {
                     return Err(Error::refused(path, Errno::ENOENT));
                 };
                 attributes.apply(&mut stat, true);
-                set_attributes(lower, path, &stat)
+                work.set_attributes(path, path, &stat)
             }
             (Difference::Metadata, _) => {
                 self.commit_xattrs(lower, path, path)?;
                 let stat = self.stat(path, true)?;
-                if stat.is_directory() { Ok(()) } else { set_attributes(lower, path, &stat) }
+                if stat.is_directory() { Ok(()) } else { work.set_attributes(path, path, &stat) }
             }
             (_, State::Entry(entry)) => {
-                if let Some(first) = linked.get(&entry.ino) {
+                if let Some(first) = work.linked.get(&entry.ino) {
                     let tmp = temporary(path);
                     lower.link(first, &tmp).map_err(self.host("link", path))?;
                     return put(lower, &tmp, path);
                 }
-                self.commit_file(lower, path)?;
+                self.commit_file(work, path)?;
                 if entry.names > 1 && !entry.is_directory() {
-                    linked.insert(entry.ino, path.clone());
+                    work.linked.insert(entry.ino, path.clone());
                 }
                 Ok(())
             }
@@ -141,7 +178,8 @@ impl Store {
     }
 
     /// Makes the file complete beside its place, then gives it the place.
-    fn commit_file(&self, lower: &dyn Dir, path: &[u8]) -> Result<(), Error> {
+    fn commit_file(&self, work: &mut Work<'_>, path: &[u8]) -> Result<(), Error> {
+        let lower = work.lower;
         let stat = self.stat(path, true)?;
         if stat.is_directory() {
             if lower.stat(path).is_ok() {
@@ -151,7 +189,7 @@ impl Store {
             return self.commit_xattrs(lower, path, path);
         }
         let tmp = temporary(path);
-        let made = self.make_in(lower, path, &tmp, &stat).and_then(|()| put(lower, &tmp, path));
+        let made = self.make_in(work, path, &tmp, &stat).and_then(|()| put(lower, &tmp, path));
         if made.is_err() {
             // The name is ours; if it is not there, nothing was made.
             let _ = lower.unlink(&tmp);
@@ -159,7 +197,14 @@ impl Store {
         made
     }
 
-    fn make_in(&self, lower: &dyn Dir, path: &[u8], tmp: &[u8], stat: &Stat) -> Result<(), Error> {
+    fn make_in(
+        &self,
+        work: &mut Work<'_>,
+        path: &[u8],
+        tmp: &[u8],
+        stat: &Stat,
+    ) -> Result<(), Error> {
+        let lower = work.lower;
         match stat.kind() {
             FileKind::Regular => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
@@ -178,7 +223,7 @@ impl Store {
             // Only the superuser could; whoever is, makes devices himself.
             _ => return Err(Error::refused(path, Errno::EPERM)),
         }
-        set_attributes(lower, tmp, stat)?;
+        work.set_attributes(tmp, path, stat)?;
         lower
             .set_times(tmp, Some(stat.atime), Some(stat.mtime))
             .map_err(self.host("utimensat", path))
@@ -263,15 +308,24 @@ fn remove(lower: &dyn Dir, path: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Owner, then mode: chown(2) takes set-id bits away.
-fn set_attributes(lower: &dyn Dir, path: &[u8], stat: &Stat) -> Result<(), Error> {
-    let host = |call| move |errno| Error::Host { call, path: path.to_vec(), errno };
-    let now = lower.stat(path).map_err(host("stat"))?;
-    if (now.uid, now.gid) != (stat.uid, stat.gid) {
-        lower.chown(path, Some(stat.uid), Some(stat.gid)).map_err(host("chown"))?;
+impl Work<'_> {
+    /// Owner, then mode: chown(2) takes set-id bits away. `at` is the file that `path` will be.
+    fn set_attributes(&mut self, at: &[u8], path: &[u8], stat: &Stat) -> Result<(), Error> {
+        let host = |call| move |errno| Error::Host { call, path: path.to_vec(), errno };
+        let now = self.lower.stat(at).map_err(host("stat"))?;
+        let mut permissions = stat.permissions();
+        if (now.uid, now.gid) != (stat.uid, stat.gid) {
+            match self.lower.chown(at, Some(stat.uid), Some(stat.gid)) {
+                Err(Errno::EPERM) if self.owners == Owners::Committer => {
+                    permissions &= 0o1777;
+                    self.disowned.insert(path.to_vec());
+                }
+                other => other.map_err(host("chown"))?,
+            }
+        }
+        if stat.kind() != FileKind::Symlink {
+            self.lower.chmod(at, permissions).map_err(host("chmod"))?;
+        }
+        Ok(())
     }
-    if stat.kind() != FileKind::Symlink {
-        lower.chmod(path, stat.permissions()).map_err(host("chmod"))?;
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Copy-up: a lower file becomes the store's own.
 
+use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::log::Step;
 use crate::origin::Origin;
@@ -12,7 +13,6 @@ use crate::tree::{Entry, State};
 use abi::Errno;
 use abi::fs::{FileKind, XattrFlags};
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 
 /// A lower file to be copied up.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct Lower<'a> {
     /// Its attributes.
     pub stat: &'a Stat,
     /// Its data, of a regular file; `None` makes the copy empty, for an open that truncates.
-    pub data: Option<&'a OwnedFd>,
+    pub data: Option<&'a OpenFile>,
     /// Its target, of a symbolic link.
     pub target: &'a [u8],
     /// Its extended attributes, as many as the caller could read.
@@ -232,7 +232,7 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::Host`] if it is gone; those of open(2).
-    pub fn open_group(&self, group: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
+    pub fn open_group(&self, group: &[u8], flags: OFlags) -> Result<OpenFile, Error> {
         self.dir().open(group, flags, 0).map_err(self.host("open", group))
     }
 

@@ -1,5 +1,6 @@
 //! New files of every type.
 
+use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::override_stat::{OVERRIDE_XATTR, Override};
 use crate::path::split;
@@ -9,8 +10,7 @@ use crate::tree::{Inode, State};
 use abi::Errno;
 use abi::dev::DevNum;
 use abi::fs::FileKind;
-use rustix::fs::{Mode, OFlags, XattrFlags};
-use std::os::fd::OwnedFd;
+use rustix::fs::OFlags;
 
 /// The attributes of a file to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Store {
     ///   the private directory.
     /// - `EEXIST` if the store has a file there, `ENOENT` or `ENOTDIR` if it has no parent directory.
     /// - [`Error::Host`] as the host refuses: `ENOSPC`, `EDQUOT`.
-    pub fn create(&self, path: &[u8], new: &New, flags: OFlags) -> Result<OwnedFd, Error> {
+    pub fn create(&self, path: &[u8], new: &New, flags: OFlags) -> Result<OpenFile, Error> {
         let path = self.begin_new(path)?;
         let tmp = self.tmp();
         let flags =
@@ -158,28 +158,21 @@ impl Store {
     /// - [`Error::ReadOnly`], [`Error::Doubt`].
     /// - `EOPNOTSUPP` if the host's file system can't.
     /// - `EINVAL` if `flags` does not ask for writing.
-    pub fn tmpfile(&self, new: &New, flags: OFlags) -> Result<OwnedFd, Error> {
+    pub fn tmpfile(&self, new: &New, flags: OFlags) -> Result<OpenFile, Error> {
         self.begin(b"")?;
         let tmp = crate::format::TMP_PATH;
         let flags = flags | OFlags::TMPFILE;
         let fd = self.dir().open(tmp, flags, 0o600).map_err(self.host("open", tmp))?;
         // Nothing on disk leads to the file: no crash can show it half made, so the calls go straight
         // to the host.
-        let host = |e: rustix::io::Errno| Errno::from_raw(e.raw_os_error());
-        let stat = rustix::fs::fstat(&fd).map_err(host).map_err(self.host("fstat", tmp))?;
-        let stat = crate::stat::Stat::from(&stat);
+        let stat = fd.stat().map_err(self.host("fstat", tmp))?;
         let wanted = new.wanted((stat.uid, stat.gid), None);
         let permissions = wanted.real_permissions(FileKind::Regular);
-        rustix::fs::fchmod(&fd, Mode::from_raw_mode(permissions))
-            .map_err(host)
-            .map_err(self.host("fchmod", tmp))?;
+        fd.chmod(permissions).map_err(self.host("fchmod", tmp))?;
         let settled = crate::stat::Stat { mode: permissions, ..stat };
         if !wanted.is_plain(&settled) && self.form().xattrs {
-            let name = String::from_utf8_lossy(OVERRIDE_XATTR);
             let text = wanted.to_text(FileKind::Regular);
-            rustix::fs::fsetxattr(&fd, name.as_ref(), text.as_bytes(), XattrFlags::empty())
-                .map_err(host)
-                .map_err(self.host("fsetxattr", tmp))?;
+            fd.set_xattr(OVERRIDE_XATTR, text.as_bytes()).map_err(self.host("fsetxattr", tmp))?;
         }
         Ok(fd)
     }
@@ -188,10 +181,10 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`create`](Self::create); `ENOENT` if `fd` was opened with `O_EXCL` or had a name.
-    pub fn link_tmpfile(&self, fd: &OwnedFd, path: &[u8]) -> Result<(), Error> {
+    pub fn link_tmpfile(&self, fd: &OpenFile, path: &[u8]) -> Result<(), Error> {
         let path = self.begin_new(path)?;
         let tmp = self.tmp();
-        self.dir().link_fd(fd, &tmp).map_err(self.host("linkat", path))?;
+        self.dir().link_file(fd, &tmp).map_err(self.host("linkat", path))?;
         let made = (|| {
             let stat = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?;
             let text =

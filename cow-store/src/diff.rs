@@ -1,6 +1,7 @@
 //! What a store changes of a lower tree.
 
 use crate::dir::Dir;
+use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::override_stat::Override;
 use crate::path::join;
@@ -10,7 +11,6 @@ use crate::tree::{Entry, State};
 use abi::Errno;
 use abi::fs::FileKind;
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 
 /// How a name differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,13 +43,12 @@ const STEP_BYTES: usize = 1 << 17;
 ///
 /// # Errors
 /// Those of read(2).
-pub fn digest(fd: &OwnedFd) -> abi::Result<[u8; 32]> {
+pub fn digest(fd: &OpenFile) -> abi::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; STEP_BYTES];
     let mut offset = 0_u64;
     loop {
-        let n = rustix::io::pread(fd, &mut buf[..], offset)
-            .map_err(|e| Errno::from_raw(e.raw_os_error()))?;
+        let n = fd.read_at(&mut buf, offset)?;
         if n == 0 {
             return Ok(*hasher.finalize().as_bytes());
         }
@@ -67,14 +66,24 @@ fn digest_at(dir: &dyn Dir, path: &[u8]) -> Result<[u8; 32], Error> {
 fn lower_stat(lower: &dyn Dir, path: &[u8]) -> Result<Option<Stat>, Error> {
     match lower.stat(path) {
         Ok(stat) => Ok(Some(stat)),
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        // A directory that the host keeps shut is an empty one to a view with virtual owners.
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(None),
         Err(errno) => Err(Error::Host { call: "stat", path: path.to_vec(), errno }),
+    }
+}
+
+/// What reading the lower file says; `None` where the host lets us not read it.
+fn readable<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Host { errno: Errno::EACCES, .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 impl Store {
     /// Every name by which the view differs from `lower`, in the order of paths. Below a deleted directory
-    /// nothing is told.
+    /// nothing is told. What can't be read in `lower` is taken for another than the view's.
     ///
     /// # Errors
     /// - [`Error::Host`] if either tree cannot be read.
@@ -121,7 +130,7 @@ impl Store {
     ) -> Result<(), Error> {
         let names = match lower.list(path) {
             Ok(names) => names,
-            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => return Ok(()),
             Err(errno) => {
                 return Err(Error::Host { call: "readdir", path: path.to_vec(), errno });
             }
@@ -153,7 +162,8 @@ impl Store {
         let is_same_data = match entry.kind() {
             FileKind::Regular => {
                 stat.size_bytes == below.size_bytes
-                    && digest_at(self.dir(), path)? == digest_at(lower, path)?
+                    && (stat.size_bytes == 0
+                        || readable(digest_at(lower, path))? == Some(digest_at(self.dir(), path)?))
             }
             FileKind::Symlink => {
                 let target = lower.readlink(path).map_err(self.host("readlink", path))?;
@@ -181,8 +191,8 @@ impl Store {
             return Ok(false);
         }
         for name in ours {
-            let below = lower.xattr(path, &name).map_err(self.host("getxattr", path))?;
-            if below != Some(self.xattr(path, &name)?) {
+            let below = lower.xattr(path, &name).map_err(self.host("getxattr", path));
+            if readable(below)?.flatten() != Some(self.xattr(path, &name)?) {
                 return Ok(false);
             }
         }

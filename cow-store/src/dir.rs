@@ -1,20 +1,23 @@
 //! The file operations a store is made of, behind one trait.
 //!
 //! A store never calls the host except through a [`Dir`]; so a test can stop the world after any one of
-//! them ([`Faulty`]), and a store could live on something that is not the host's.
+//! them ([`Faulty`]), and a store lives on a file system of this process as well ([`TreeDir`]).
 
 mod copy;
 mod faulty;
+mod file;
 mod host;
+mod tree;
 
 pub use faulty::Faulty;
+pub use file::{OpenFile, TreeFile};
 pub use host::HostDir;
+pub use tree::TreeDir;
 
 use crate::stat::Stat;
 use abi::Result;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 
 /// One name of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub trait Dir: Send + Sync {
     ///
     /// # Errors
     /// Those of open(2).
-    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd>;
+    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OpenFile>;
 
     /// lstat(2).
     ///
@@ -138,8 +141,8 @@ pub trait Dir: Send + Sync {
     /// Names an open file that has none (`O_TMPFILE`).
     ///
     /// # Errors
-    /// Those of linkat(2).
-    fn link_fd(&self, fd: &OwnedFd, to: &[u8]) -> Result<()>;
+    /// Those of linkat(2); `EXDEV` if the file is another file system's.
+    fn link_file(&self, file: &OpenFile, to: &[u8]) -> Result<()>;
 
     /// renameat2(2).
     ///
@@ -187,17 +190,23 @@ pub trait Dir: Send + Sync {
     ///
     /// # Errors
     /// Those of read(2), write(2) and fsync(2).
-    fn copy_data(&self, from: &OwnedFd, to: &OwnedFd, sync: bool) -> Result<()>;
+    fn copy_data(&self, from: &OpenFile, to: &OpenFile, sync: bool) -> Result<()>;
 
     /// Writes all of `bytes` at the end of a file opened with `O_APPEND`.
     ///
     /// # Errors
     /// Those of write(2).
-    fn append(&self, to: &OwnedFd, bytes: &[u8]) -> Result<()>;
+    fn append(&self, to: &OpenFile, bytes: &[u8]) -> Result<()>;
 
     /// Sets the length of a file.
     ///
     /// # Errors
     /// Those of truncate(2).
     fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<()>;
+
+    /// Where the file lies on the host, if it does and this tree knows.
+    fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
 }

@@ -106,9 +106,9 @@ impl Store {
         match kind {
             EntryType::Regular => {
                 header.set_size(stat.size_bytes);
-                let file = std::fs::File::from(self.open_upper(path, OFlags::RDONLY)?);
+                let file = self.open_upper(path, OFlags::RDONLY)?;
                 // A file that shrinks while it is read must not shift what follows it.
-                let exact = file.chain(std::io::repeat(0)).take(stat.size_bytes);
+                let exact = file.reader().chain(std::io::repeat(0)).take(stat.size_bytes);
                 builder.append_data(&mut header, name, exact).map_err(failed(path))?;
             }
             EntryType::Symlink => {

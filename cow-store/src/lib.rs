@@ -51,7 +51,7 @@ mod verify;
 mod xattr;
 
 pub use attributes::Change;
-pub use commit::Commit;
+pub use commit::{Commit, Owners};
 pub use copy_up::Lower;
 pub use create::New;
 pub use diff::{Difference, Differs, digest};

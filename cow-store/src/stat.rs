@@ -59,6 +59,26 @@ impl Stat {
         self.kind() == FileKind::CharDevice && self.rdev == 0
     }
 
+    /// The attributes of an inode on the device `dev`.
+    #[must_use]
+    pub fn of(attr: &Attr, dev: u64) -> Self {
+        Self {
+            dev,
+            ino: attr.ino.0,
+            mode: attr.mode(),
+            nlink: u64::from(attr.nlink),
+            uid: attr.uid,
+            gid: attr.gid,
+            rdev: attr.rdev.to_raw(),
+            size_bytes: attr.size_bytes,
+            block_size: attr.block_size,
+            blocks_512: attr.blocks_512,
+            atime: attr.atime,
+            mtime: attr.mtime,
+            ctime: attr.ctime,
+        }
+    }
+
     /// The same in the words of `abi`; `st_dev` is left to the caller.
     #[must_use]
     pub fn to_attr(&self) -> Attr {

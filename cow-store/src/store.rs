@@ -3,7 +3,7 @@
 mod query;
 mod transaction;
 
-use crate::dir::{Dir, HostDir};
+use crate::dir::{Dir, HostDir, OpenFile};
 use crate::error::Error;
 use crate::format::{self, Form, LINKS_PATH, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
 use crate::load;
@@ -44,7 +44,7 @@ pub(crate) struct Index {
 /// What only the one who changes the store touches.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    log: Option<OwnedFd>,
+    log: Option<OpenFile>,
     log_bytes: u64,
 }
 
@@ -82,6 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// In check order:
+    /// - [`Error::CaseFolding`] if its file system can't hold all names side by side, and it is to be written.
     /// - [`Error::Locked`] if another process has it open for writing, and so would this one.
     /// - [`Error::Format`] if the version is not known.
     /// - [`Error::Log`] if the log is damaged and `access` is `Write`.
@@ -101,7 +102,7 @@ impl Store {
         wanted: Option<Form>,
     ) -> Result<Self, Error> {
         let lock = match access {
-            Access::Write => Some(Self::lock(&*dir)?),
+            Access::Write => Self::lock(&*dir)?,
             Access::ReadOnly => None,
         };
         let form = match (Form::read(&*dir)?, access) {
@@ -134,13 +135,17 @@ impl Store {
         self
     }
 
-    fn lock(dir: &dyn Dir) -> Result<Lock, Error> {
+    /// The writer's lock. Where the file is no descriptor of the host nobody outside this process can have
+    /// it, and who mounts sees to it that nobody inside does.
+    fn lock(dir: &dyn Dir) -> Result<Option<Lock>, Error> {
         format::make_private_dirs(dir)?;
+        format::check_case(dir)?;
         let fd = dir
             .open(LOCK_PATH, OFlags::CREATE | OFlags::RDWR, 0o600)
             .map_err(|errno| Error::Host { call: "open", path: LOCK_PATH.to_vec(), errno })?;
+        let OpenFile::Host(fd) = fd else { return Ok(None) };
         match flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock(fd)),
+            Ok(()) => Ok(Some(Lock(fd))),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked),
             Err(e) => Err(Error::Host {
                 call: "flock",
@@ -369,13 +374,10 @@ impl Store {
 
 /// All bytes of a small file.
 pub(crate) fn read_whole(dir: &dyn Dir, path: &[u8]) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
     let host = |call: &'static str| {
         let path = path.to_vec();
         move |errno| Error::Host { call, path, errno }
     };
     let fd = dir.open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0).map_err(host("open"))?;
-    let mut bytes = Vec::new();
-    std::fs::File::from(fd).read_to_end(&mut bytes).map_err(|e| host("read")(Errno::from(e)))?;
-    Ok(bytes)
+    fd.read_whole().map_err(host("read"))
 }

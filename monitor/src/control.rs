@@ -5,7 +5,6 @@ use crate::credentials::Credentials;
 use crate::monitor::Monitor;
 use crate::namei::{Place, Walk};
 use crate::path;
-use crate::stats;
 use crate::tasks::Proc;
 use crate::view::View;
 use abi::Errno;
@@ -74,9 +73,13 @@ pub enum Request {
     Shutdown {
         /// Seconds between TERM and KILL.
         seconds: u64,
+        /// The caller is not one of them, and waits until they are gone.
+        spares_caller: bool,
     },
     /// Counts of calls by answer.
     Stat,
+    /// Counts by process and by mount.
+    Top,
     /// Views, services, mounts and processes.
     Tree,
     /// Who answers for a name.
@@ -189,7 +192,12 @@ fn deliver(tracee: &dyn Tracee, call: Call, outcome: Outcome) -> Answer {
 fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outcome {
     let view = proc.view();
     match request {
-        Request::Probe => Ok(json!({ "view": name_of(&view), "number": view.id })),
+        Request::Probe => {
+            let ids = proc
+                .ids()
+                .map(|ids| json!({ "uid": ids.euid, "gid": ids.egid, "groups": ids.groups }));
+            Ok(json!({ "view": name_of(&view), "number": view.id, "ids": ids }))
+        }
         Request::AddService { name, permanent } => {
             m.add_service(&view, name, *permanent)?;
             m.require_names(&view);
@@ -225,11 +233,12 @@ fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outc
             proc.set_ids(Arc::new(Credentials::of_user(*uid, *gid, groups.clone())));
             Ok(Value::Null)
         }
-        Request::Shutdown { seconds } => {
-            m.shutdown(&view, *seconds);
+        Request::Shutdown { seconds, spares_caller } => {
+            m.shutdown(&view, *seconds, spares_caller.then_some(proc.tgid));
             Ok(Value::Null)
         }
         Request::Stat => Ok(m.counts_as_json()),
+        Request::Top => Ok(m.activity()),
         Request::Tree => Ok(tree(m)),
         Request::Explain { path } => explain(m, tid, proc, path),
     }
@@ -253,7 +262,7 @@ fn services(m: &Monitor, view: &View) -> Value {
             })
         })
         .collect();
-    json!({ "services": list, "aliases": view.aliases() })
+    json!({ "services": list, "aliases": view.all_aliases() })
 }
 
 fn attach(m: &Monitor, tid: Tid, pid: i32) -> Outcome {
@@ -301,6 +310,7 @@ fn tree(m: &Monitor) -> Value {
                     json!({
                         "target": path::text(&mount.target),
                         "source": mount.source,
+                        "full_source": mount.full_source,
                         "type": mount.fs_type,
                         "options": mount.options,
                         "epoch": mount.born.0,
@@ -390,44 +400,45 @@ impl Monitor {
         Ok(())
     }
 
-    /// TERM, wait, KILL for every process of a view and of the views in it.
-    fn shutdown(&self, view: &View, seconds: u64) {
+    /// TERM, wait, KILL for every process of a view and of the views in it; but one, where that is said: then until
+    /// the others are gone.
+    fn shutdown(&self, view: &View, seconds: u64, spared: Option<i32>) {
         let members = || -> Vec<i32> {
             self.tasks
                 .processes()
                 .iter()
-                .filter(|p| p.view().is_or_descends_from(view.id))
+                .filter(|p| p.view().is_or_descends_from(view.id) && Some(p.tgid) != spared)
                 .map(|p| p.tgid)
                 .collect()
         };
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
         for pid in members() {
             let _ = self.engine().kill(pid, libc::SIGTERM);
         }
         let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
         while std::time::Instant::now() < end && !members().is_empty() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            pause();
         }
-        for pid in members() {
-            let _ = self.engine().kill(pid, libc::SIGKILL);
+        loop {
+            let left = members();
+            for &pid in &left {
+                let _ = self.engine().kill(pid, libc::SIGKILL);
+            }
+            if left.is_empty() || spared.is_none() {
+                return;
+            }
+            pause();
         }
     }
 
-    fn counts_as_json(&self) -> Value {
-        let rows: Vec<Value> = self
-            .counts
-            .rows()
-            .into_iter()
-            .map(|(name, counts)| {
-                let mut row = serde_json::Map::new();
-                row.insert("call".into(), json!(name));
-                for (kind, count) in stats::KINDS.iter().zip(counts) {
-                    row.insert((*kind).into(), json!(count));
-                }
-                Value::Object(row)
-            })
-            .collect();
-        let (stops, notifications) = self.engine().counts();
-        json!({ "calls": rows, "stops": stops, "notifications": notifications })
+    /// TERM, wait, KILL for every process of every view, until none is left.
+    pub fn end_all(&self, seconds: u64) {
+        self.shutdown(&self.root_view, seconds, None);
+        // One that forked meanwhile has a child that heard nothing.
+        while !self.tasks.processes().is_empty() {
+            self.shutdown(&self.root_view, 0, None);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
     }
 
     /// A sentence for the person who looks at the monitor's log.

@@ -29,6 +29,10 @@ pub(crate) const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 pub(crate) const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 /// `CAP_FOWNER`
 pub(crate) const CAP_FOWNER: u64 = 1 << 3;
+/// `CAP_FSETID`
+pub(crate) const CAP_FSETID: u64 = 1 << 4;
+/// `CAP_MKNOD`
+pub(crate) const CAP_MKNOD: u64 = 1 << 27;
 /// `CAP_CHOWN`
 pub(crate) const CAP_CHOWN: u64 = 1;
 /// Every capability of Linux 6.18.

@@ -9,6 +9,7 @@
 //! - `view` and `mounts` are the registry: views, services, mounts, each with its epoch.
 //! - `tasks` knows of each process its view, working directory, root and virtual ids.
 //! - `vfiles` are the open virtual files and the real descriptors that stand for them.
+//! - `keeper` is the process behind the monitor's own mount of `/dev/fuse`, which such descriptors may be of.
 //! - `sockets` are the names of sockets that the kernel has in other words.
 //! - `control` is the virtual system call by which the commands speak to the monitor.
 //!
@@ -25,6 +26,7 @@ pub mod control;
 mod credentials;
 mod elf;
 mod hostview;
+pub mod keeper;
 mod loop_attributes;
 mod loops;
 mod monitor;
@@ -38,6 +40,7 @@ mod quick;
 mod sockets;
 mod statbuf;
 mod stats;
+mod sysfs;
 mod tasks;
 mod utab;
 mod vfiles;

@@ -9,7 +9,7 @@ use crate::vfiles::VFile;
 use abi::dev::{DevNum, Device, UserMemory};
 use abi::{Errno, Result};
 use engine::Tracee;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use umdev::loopdev::{Backing, LoopControl, LoopRequest};
 
@@ -69,6 +69,7 @@ impl Monitor {
             born: self.clock.tick(),
             target: target.as_bytes().to_vec(),
             source: "none".into(),
+            full_source: "none".into(),
             fs_type: fs_type.into(),
             options: "rw".into(),
             content,
@@ -77,8 +78,10 @@ impl Monitor {
             dev: DevNum { major: 0, minor: 5 },
             service: None,
             detached: AtomicBool::new(false),
+            renewed: AtomicU64::new(0),
             is_ghost,
             is_hidden: true,
+            answers: Default::default(),
         }));
     }
 
@@ -127,7 +130,7 @@ impl Monitor {
             Some(file) => {
                 let info = file.info(self)?;
                 let rdev = info.attr.rdev.to_raw();
-                (file.view_path.clone(), info.dev, info.attr.ino.0, rdev)
+                (file.view_path(), info.dev, info.attr.ino.0, rdev)
             }
             None => {
                 let name = crate::hostview::readlink(link.as_bytes()).unwrap_or_default();

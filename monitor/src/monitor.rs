@@ -13,7 +13,7 @@ use crate::stats::Counts;
 use crate::tasks::{Proc, Tasks};
 use crate::vfiles::{VFile, VFiles, VKind, device_info};
 use crate::view::{Clock, View};
-use abi::fs::Attr;
+use abi::fs::{Attr, FileKind};
 use abi::{Errno, Result};
 use engine::{Answer, Call, Dispatcher, Engine, TaskStart, Tid, Tracee};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +28,8 @@ pub struct Settings {
     pub name: String,
     /// Whether `umview` inside a view makes a nested view.
     pub may_nest: bool,
+    /// Whether virtual files may be files of a mount of `/dev/fuse`, where that can be had.
+    pub may_use_fuse: bool,
 }
 
 /// The monitor of one tree of views.
@@ -76,6 +78,9 @@ impl Monitor {
             own_uid: nix::unistd::geteuid().as_raw(),
             this: OnceLock::new(),
         });
+        if !settings.may_use_fuse {
+            monitor.vfiles.accelerator.switch_off();
+        }
         let _ = monitor.this.set(Arc::downgrade(&monitor));
         monitor
     }
@@ -153,6 +158,9 @@ impl Monitor {
                 };
                 info.attr.kind = entry.kind();
                 info.attr.size_bytes = 0;
+                if info.attr.kind == FileKind::Symlink {
+                    info.attr.perm = 0o777;
+                }
                 Ok(info)
             }
         }
@@ -161,14 +169,23 @@ impl Monitor {
     /// The place that an open virtual file is of.
     pub(crate) fn place_of_file(&self, file: &VFile, walk: &mut Walk<'_>) -> Result<Place> {
         match &file.kind {
-            VKind::Directory(v) => Ok(Place::Virtual(v.clone())),
-            VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
-            VKind::File { mount, ino } => {
-                let fs = mount.tree().ok_or(Errno::EIO)?;
-                let names = match walk.canonical(&file.view_path) {
+            VKind::Directory(v) => {
+                let now = file.view_path();
+                if now == v.names.view() {
+                    return Ok(Place::Virtual(v.clone()));
+                }
+                // It was renamed since.
+                let names = match walk.canonical(&now) {
                     Ok(place) => place.names().clone(),
-                    Err(_) => crate::namei::Names::of(&file.view_path, walk.epoch),
+                    Err(_) => crate::namei::Names::of(&now, walk.epoch),
                 };
+                Ok(Place::Virtual(VirtualPlace { names, ..v.clone() }))
+            }
+            VKind::HostDirectory(p) | VKind::Other(p) => Ok(p.clone()),
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
+                let fs = mount.tree().ok_or(Errno::EIO)?;
+                // Nothing is below a file: its name in the view is enough.
+                let names = crate::namei::Names::of(&file.view_path(), walk.epoch);
                 Ok(Place::Virtual(VirtualPlace {
                     names,
                     mount: Arc::clone(mount),
@@ -176,7 +193,7 @@ impl Monitor {
                 }))
             }
             VKind::Device { mount, number } => Ok(Place::Device(crate::namei::DevicePlace {
-                names: crate::namei::Names::of(&file.view_path, walk.epoch),
+                names: crate::namei::Names::of(&file.view_path(), walk.epoch),
                 mount: Arc::clone(mount),
                 number: *number,
             })),
@@ -186,7 +203,7 @@ impl Monitor {
     /// Whether a task may look names up in a directory of a mount that enforces permissions.
     pub(crate) fn may_search(&self, proc: Option<&Proc>, dir: &VirtualPlace) -> Result<()> {
         match proc {
-            Some(proc) if dir.mount.flags.human => {
+            Some(proc) if calls::permission::binds(&dir.mount, proc) => {
                 calls::permission::check(&proc.credentials(), &dir.attr, libc::X_OK)
             }
             _ => Ok(()),
@@ -273,6 +290,7 @@ impl Dispatcher for Monitor {
             Answer::Return(Err(Errno::EIO))
         });
         self.counts.end(start, tracee.tid(), call, &answer);
+        proc.answers.add(&answer);
         answer
     }
 }

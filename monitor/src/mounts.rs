@@ -2,21 +2,22 @@
 
 use crate::overlayfs::OverlayFs;
 use crate::path;
+use crate::stats::Answers;
 use crate::view::{PRESENT, Service, View};
 use abi::dev::{DevNum, Device};
 use abi::fs::FileSystem;
 use abi::host::Epoch;
 use abi::module::{BinaryFormats, SyscallSet};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What a mount shows.
 pub(crate) enum Content {
     /// A driver's tree.
     Tree(Arc<dyn FileSystem>),
-    /// viewfs over the host.
-    Overlay { fs: Arc<OverlayFs>, tree: Arc<dyn FileSystem> },
+    /// viewfs over what was there. `over`: the mounts that it shows files of.
+    Overlay { fs: Arc<OverlayFs>, tree: Arc<dyn FileSystem>, over: Vec<u64> },
     /// Another directory of the view, as it was at `epoch`.
     Redirect { source: Vec<u8>, epoch: Epoch },
     /// A special file and its partitions.
@@ -41,7 +42,10 @@ pub(crate) struct Mount {
     pub(crate) born: Epoch,
     /// Canonical path of the mount point in the view.
     pub(crate) target: Vec<u8>,
+    /// As it was given.
     pub(crate) source: String,
+    /// What the module was given: a name from the root, where the source is one.
+    pub(crate) full_source: String,
     pub(crate) fs_type: String,
     /// As shown in /proc/mounts.
     pub(crate) options: String,
@@ -52,10 +56,14 @@ pub(crate) struct Mount {
     pub(crate) dev: DevNum,
     pub(crate) service: Option<Arc<Service>>,
     pub(crate) detached: AtomicBool,
+    /// When `renew` brought it to the top, an [`Epoch`]; 0 if never.
+    pub(crate) renewed: AtomicU64,
     /// The mount point does not exist by itself.
     pub(crate) is_ghost: bool,
     /// Not shown in /proc/mounts and in directories: it stands in for something of the host.
     pub(crate) is_hidden: bool,
+    /// How calls were answered that came to it.
+    pub(crate) answers: Answers,
 }
 
 /// Options that the view itself obeys.
@@ -87,6 +95,23 @@ impl Mount {
             Content::Overlay { fs, .. } => Some(fs),
             _ => None,
         }
+    }
+
+    /// Whether a younger overlay over its mount point shows its files as part of what lies below. Special files, and
+    /// trees that steer something, stay what they are.
+    pub(crate) fn can_be_covered(&self) -> bool {
+        let is_tree = !matches!(self.content, Content::Device { .. });
+        is_tree
+            && matches!(self.power, Power::None)
+            && !self.is_ghost
+            && !self.is_hidden
+            && !self.is_detached()
+    }
+
+    /// Its place in the order of mounts, looking from `at`: the birth, or the last renewal.
+    pub(crate) fn rank(&self, at: Epoch) -> Epoch {
+        let renewed = Epoch(self.renewed.load(Ordering::Acquire));
+        if renewed.0 != 0 && renewed <= at { renewed } else { self.born }
     }
 
     pub(crate) fn is_detached(&self) -> bool {
@@ -144,6 +169,8 @@ pub(crate) struct Snapshot {
     /// A root mount that is no overlay: nothing is the host's by its name.
     has_opaque_root: bool,
     has_ghosts: bool,
+    /// Devices have directories in /sys.
+    has_sysfs: bool,
     overlays: Vec<Arc<Mount>>,
     /// Those with a power, the youngest first.
     powerful: Vec<Arc<Mount>>,
@@ -166,6 +193,7 @@ impl Snapshot {
             }
             s.by_target.entry(m.target.clone()).or_default().push(Arc::clone(m));
             s.has_devices |= matches!(m.content, Content::Device { .. });
+            s.has_sysfs |= crate::sysfs::is_of_sysfs(m);
             match path::split(&m.target) {
                 Some((_, name)) => drop(s.basenames.insert(name.to_vec(), ())),
                 None => {
@@ -185,7 +213,16 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
-        self.powers(view).filter_map(|p| match p {
+        self.call_sets_at(view, PRESENT)
+    }
+
+    /// The same at an epoch.
+    pub(crate) fn call_sets_at<'a>(
+        &'a self,
+        view: &'a View,
+        at: Epoch,
+    ) -> impl Iterator<Item = &'a Arc<dyn SyscallSet>> {
+        self.powers(view, at).filter_map(|p| match p {
             Power::Calls(set) => Some(set),
             _ => None,
         })
@@ -196,7 +233,7 @@ impl Snapshot {
         &'a self,
         view: &'a View,
     ) -> impl Iterator<Item = &'a Arc<dyn BinaryFormats>> {
-        self.powers(view).filter_map(|p| match p {
+        self.powers(view, PRESENT).filter_map(|p| match p {
             Power::Formats(formats) => Some(formats),
             _ => None,
         })
@@ -207,10 +244,10 @@ impl Snapshot {
         !self.powerful.is_empty()
     }
 
-    fn powers<'a>(&'a self, view: &'a View) -> impl Iterator<Item = &'a Power> {
+    fn powers<'a>(&'a self, view: &'a View, at: Epoch) -> impl Iterator<Item = &'a Power> {
         self.powerful
             .iter()
-            .filter(|m| view.sees(m.view, m.born, PRESENT) && !m.is_detached())
+            .filter(move |m| view.sees(m.view, m.born, at) && !m.is_detached())
             .map(|m| &m.power)
     }
 
@@ -222,11 +259,15 @@ impl Snapshot {
         &self.all
     }
 
-    /// The youngest visible mount whose mount point is `at`, or the device that has this name.
-    pub(crate) fn at(&self, view: &View, epoch: Epoch, at: &[u8]) -> Option<Crossing> {
+    /// The topmost visible mount whose mount point is `at`, or the device that has this name. A mount that comes
+    /// before `over`, the mount that the directory of `at` is on, is covered by that (the routing rule of the view).
+    pub(crate) fn at(&self, view: &View, epoch: Epoch, at: &[u8], over: Epoch) -> Option<Crossing> {
         let visible = |m: &&Arc<Mount>| view.sees(m.view, m.born, epoch) && !m.is_detached();
-        let exact =
-            self.by_target.get(at).and_then(|l| l.iter().filter(visible).max_by_key(|m| m.born));
+        let on_top = |m: &&Arc<Mount>| m.rank(epoch) > over || !m.can_be_covered();
+        let exact = self
+            .by_target
+            .get(at)
+            .and_then(|l| l.iter().filter(visible).filter(on_top).max_by_key(|m| m.rank(epoch)));
         if let Some(mount) = exact {
             return Some(match mount.content {
                 Content::Device { .. } => Crossing::SubDevice(Arc::clone(mount), 0),
@@ -244,9 +285,22 @@ impl Snapshot {
             .map(|(m, n)| Crossing::SubDevice(Arc::clone(m), n))
     }
 
+    /// The order of the topmost mount that decides about the directory of `at`: what comes before it is covered.
+    pub(crate) fn rank_over(&self, view: &View, epoch: Epoch, at: &[u8]) -> Epoch {
+        let covers = |m: &&Arc<Mount>| {
+            m.tree().is_some()
+                && view.sees(m.view, m.born, epoch)
+                && !m.is_detached()
+                && path::below(at, &m.target).is_some_and(|rest| !rest.is_empty())
+                && !m.flags.except.iter().any(|e| path::below(at, e).is_some())
+        };
+        self.all.iter().filter(covers).map(|m| m.rank(epoch)).max().unwrap_or_default()
+    }
+
     /// Whether a component of this name can be a mount point or device anywhere.
     pub(crate) fn may_cross(&self, name: &[u8]) -> bool {
         self.basenames.contains_key(name)
+            || (self.has_sysfs && name.contains(&b':'))
             || (self.has_devices
                 && name.last().is_some_and(u8::is_ascii_digit)
                 && self.basenames.keys().any(|b| name.starts_with(b)))
@@ -258,6 +312,11 @@ impl Snapshot {
             view.sees(m.view, m.born, epoch)
                 && (path::below(wanted, &m.target).is_some() || m.subdevice(wanted).is_some())
         })
+    }
+
+    /// Whether names in /sys can be the view's.
+    pub(crate) fn has_sysfs(&self) -> bool {
+        self.has_sysfs
     }
 
     /// Whether a mount point or device is not in its parent directory by itself.
@@ -277,16 +336,21 @@ impl Snapshot {
         self.has_root_mount
     }
 
-    /// Names that mounts and devices add to directory `dir`.
+    /// Names that mounts and devices add to directory `dir`, which is on the mount `over`.
     pub(crate) fn children(
         &self,
         view: &View,
         epoch: Epoch,
         dir: &[u8],
+        over: Epoch,
     ) -> Vec<(Vec<u8>, Arc<Mount>, u32)> {
         let mut names = BTreeMap::new();
-        let shown =
-            |m: &&Arc<Mount>| view.sees(m.view, m.born, epoch) && !m.is_detached() && !m.is_hidden;
+        let shown = |m: &&Arc<Mount>| {
+            view.sees(m.view, m.born, epoch)
+                && !m.is_detached()
+                && !m.is_hidden
+                && (m.rank(epoch) > over || !m.can_be_covered())
+        };
         for m in self.all.iter().filter(shown) {
             if path::split(&m.target).is_none_or(|(parent, _)| parent != dir) {
                 continue;

@@ -5,6 +5,7 @@ use crate::monitor::Monitor;
 use crate::mounts::{Content, Crossing, Mount, Snapshot};
 use crate::path;
 use crate::procfs;
+use crate::sysfs;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, View};
 use abi::fs::{Attr, FileKind, Name};
@@ -54,7 +55,7 @@ pub(crate) enum Place {
     Virtual(VirtualPlace),
     /// A special file of umdev.
     Device(DevicePlace),
-    /// A file or link that umproc shows.
+    /// A file or link that umproc shows, or a link in /sys.
     Proc(Names, procfs::Entry),
 }
 
@@ -251,7 +252,7 @@ impl<'a> Walk<'a> {
     }
 
     fn real_root(&mut self) -> Result<Place> {
-        match self.mounts.at(&self.view, self.epoch, b"/") {
+        match self.mounts.at(&self.view, self.epoch, b"/", Epoch::default()) {
             Some(Crossing::Mount(m)) => self.enter(&m, Names::root(self.epoch)),
             _ => Ok(Place::Host(HostPlace {
                 names: Names::root(self.epoch),
@@ -299,9 +300,12 @@ impl<'a> Walk<'a> {
         if wanted.len() >= 4096 {
             return Err(Errno::ENAMETOOLONG);
         }
-        let mut place = if wanted[0] == b'/' { self.root_place()? } else { start };
         let mut wants_directory = wanted.ends_with(b"/");
-        let mut queue: VecDeque<Vec<u8>> = split_components(wanted);
+        let (mut place, mut queue) = match self.entrance(wanted)? {
+            Some((root, rest)) => (root, split_components(&rest)),
+            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
+            None => (start, split_components(wanted)),
+        };
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -361,6 +365,46 @@ impl<'a> Walk<'a> {
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
     }
 
+    /// The first mount that an absolute path without `..` leads into, and what of the path is left there: the host's
+    /// directories above it were seen to have no links on the way (`quick`), so that nobody needs to be asked for them.
+    fn entrance(&mut self, wanted: &[u8]) -> Result<Option<(Place, Vec<u8>)>> {
+        if wanted[0] != b'/'
+            || self.root.is_some()
+            || self.mounts.has_root_mount()
+            || path::has_dotdot(wanted)
+            // A last `.` is no name, and what can't be done to it is told by its being there.
+            || wanted.ends_with(b"/.")
+        {
+            return Ok(None);
+        }
+        let plain = path::normalize(wanted);
+        let mut end = 0;
+        for component in path::components(&plain) {
+            end += 1 + component.len();
+            if !self.mounts.may_cross(component) {
+                continue;
+            }
+            let (target, rest) = plain.split_at(end);
+            let first = self.mounts.at(&self.view, self.epoch, target, Epoch::default());
+            let Some(Crossing::Mount(mount)) = first else {
+                continue;
+            };
+            let above = path::split(target).map_or(&b"/"[..], |(dir, _)| dir);
+            let is_plain = self
+                .monitor
+                .quick
+                .canonical(above, &self.mounts)
+                .is_some_and(|canonical| canonical == above);
+            if rest.len() < 2 || !is_plain {
+                return Ok(None);
+            }
+            let root = self.enter(&mount, Names::of(target, self.epoch))?;
+            self.left_host |= !root.is_as_on_host();
+            return Ok(Some((root, rest.to_vec())));
+        }
+        Ok(None)
+    }
+
     /// Where the walk of a link's text starts, the link being in `parent`.
     ///
     /// # Errors
@@ -406,7 +450,14 @@ impl<'a> Walk<'a> {
         if !self.mounts.is_empty() {
             for depth in 0..names.0.len() {
                 let (at, epoch) = &names.0[depth];
-                let Some(crossing) = self.mounts.at(&self.view, *epoch, at) else { continue };
+                // What was mounted before the tree that this directory is in is part of what lies below it.
+                let over = match (names.0.get(depth + 1), dir) {
+                    (Some((_, inner)), _) => *inner,
+                    (None, Place::Virtual(v)) => v.mount.rank(*epoch),
+                    (None, _) => Epoch::default(),
+                };
+                let crossing = self.mounts.at(&self.view, *epoch, at, over);
+                let Some(crossing) = crossing else { continue };
                 let outer = Names(names.0[..=depth].to_vec());
                 return match crossing {
                     Crossing::Mount(mount) => self.enter(&mount, outer).map(Some),
@@ -429,9 +480,10 @@ impl<'a> Walk<'a> {
         names: Names,
         name: &[u8],
     ) -> Result<Option<Place>> {
-        if dir.mount.flags.except.iter().any(|e| e == names.view()) {
+        // Under its own names: a younger mount may show what is below under others.
+        if dir.mount.flags.except.iter().any(|e| e == names.innermost()) {
             let before = Epoch(dir.mount.born.0.saturating_sub(1)).min(self.epoch);
-            let mut place = self.at_epoch(before).canonical(names.view());
+            let mut place = self.at_epoch(before).canonical(names.innermost());
             if let Ok(p) = &mut place {
                 set_view_name(p, names.view(), self.epoch);
             }
@@ -446,6 +498,8 @@ impl<'a> Walk<'a> {
                 attr,
             }))),
             Err(Errno::ENOENT) => Ok(None),
+            // The directory itself was removed: no name can be made in it.
+            Err(Errno::ESTALE) => Err(Errno::ENOENT),
             Err(e) => Err(e),
         }
     }
@@ -455,6 +509,13 @@ impl<'a> Walk<'a> {
             && let Some(entry) = procfs::lookup(self, dir.names.innermost(), name)
         {
             return Ok(Some(Place::Proc(names, entry)));
+        }
+        if self.mounts.has_sysfs() && dir.names.innermost().starts_with(b"/sys/") {
+            let at = dir.names.innermost();
+            let mut links = sysfs::links(&self.mounts, &self.view, self.epoch, at);
+            if let Some(text) = links.remove(name) {
+                return Ok(Some(Place::Proc(names, procfs::Entry::Link(text))));
+            }
         }
         match hostview::kind_of(names.innermost()) {
             Ok(kind) => Ok(Some(Place::Host(HostPlace { names, kind, is_magic: false }))),

@@ -1,97 +1,92 @@
 //! viewfs in the words of a file system: an [`Overlay`] answers by path, the name walk asks by inode.
 //!
-//! Files are handed out as descriptors of the host, so nothing of their data passes here. What a person sees as
-//! inode and device numbers are the overlay's own ([`FileSystem::visible`]), which for untouched files are the host's.
+//! Files of the host are handed out as they are, so nothing of their data passes here; those of a driver are
+//! served through handles. What a person sees as inode and device numbers are the overlay's own
+//! ([`FileSystem::visible`]), which for untouched files are the lower tree's.
 
-use crate::hostview;
-use crate::path::os;
+mod files;
+mod ground;
+mod numbers;
+
+pub(crate) use ground::{Ground, Grounds};
+
 use abi::dev::DevNum;
 use abi::fs::{
-    Attr, Caller, Cookie, DirEntry, DirSink, FileKind, FileSystem, Handle, Ino, Name, OpenFlags,
-    Opened, RenameFlags, SetAttr, StatFs, XattrFlags,
+    Attr, Caller, Cookie, DirSink, FallocateMode, FileKind, FileSystem, Handle, Ino, Name,
+    OpenFlags, Opened, RenameFlags, SeekTo, SetAttr, StatFs, XattrFlags,
 };
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
+use files::{Open, flags_of};
+use numbers::{Numbers, ROOT};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use viewfs::{Listing, OFlags, Overlay, Resolved};
+use viewfs::{OFlags, Overlay, Resolved, Stat};
 
 /// The tree of one viewfs mount.
 pub(crate) struct OverlayFs {
     overlay: Overlay,
-    /// Where the tree below lies on the host, and where the store.
-    lower_path: Vec<u8>,
-    store_path: Vec<u8>,
+    grounds: Grounds,
     table: Mutex<Table>,
 }
 
-/// Numbers for paths. They live as long as the mount: a number is a few dozen bytes.
 struct Table {
-    next: u64,
-    by_path: HashMap<Vec<u8>, u64>,
-    by_ino: HashMap<u64, Vec<u8>>,
-    listings: HashMap<u64, Arc<Listing>>,
+    numbers: Numbers,
+    open: HashMap<u64, Open>,
 }
 
-const ROOT: u64 = 1;
-
 impl OverlayFs {
-    pub(crate) fn new(overlay: Overlay, lower_path: Vec<u8>, store_path: Vec<u8>) -> Self {
-        let table = Table {
-            next: ROOT + 1,
-            by_path: HashMap::from([(Vec::new(), ROOT)]),
-            by_ino: HashMap::from([(ROOT, Vec::new())]),
-            listings: HashMap::new(),
-        };
-        Self { overlay, lower_path, store_path, table: Mutex::new(table) }
+    pub(crate) fn new(overlay: Overlay, grounds: Grounds) -> Self {
+        let table = Table { numbers: Numbers::new(), open: HashMap::new() };
+        Self { overlay, grounds, table: Mutex::new(table) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The path of an inode below the mount.
+    pub(crate) fn path_of(&self, ino: Ino) -> Option<Vec<u8>> {
+        self.table().numbers.path(ino.0).map(<[u8]>::to_vec)
+    }
+
     fn path(&self, ino: Ino) -> Result<Vec<u8>> {
-        self.table().by_ino.get(&ino.0).cloned().ok_or(Errno::ESTALE)
+        self.path_of(ino).ok_or(Errno::ESTALE)
     }
 
     fn child(&self, parent: Ino, name: Name<'_>) -> Result<Vec<u8>> {
         Ok(join(&self.path(parent)?, name.as_bytes()))
     }
 
-    fn number(&self, path: &[u8]) -> Ino {
-        let mut table = self.table();
-        if let Some(&known) = table.by_path.get(path) {
-            return Ino(known);
-        }
-        let number = table.next;
-        table.next += 1;
-        table.by_path.insert(path.to_vec(), number);
-        table.by_ino.insert(number, path.to_vec());
-        Ino(number)
-    }
-
     fn attr(&self, path: &[u8]) -> Result<Attr> {
-        let mut attr = self.overlay.stat(path)?.to_attr();
-        attr.ino = self.number(path);
-        Ok(attr)
+        let stat = self.overlay.stat(path)?;
+        Ok(self.numbered(path, &stat))
     }
 
-    fn forget_path(&self, path: &[u8]) {
-        let mut table = self.table();
-        if let Some(number) = table.by_path.remove(path) {
-            table.by_ino.remove(&number);
-        }
+    fn numbered(&self, path: &[u8], stat: &Stat) -> Attr {
+        let mut attr = stat.to_attr();
+        let has_others = stat.nlink > 1 && !stat.is_directory();
+        attr.ino = Ino(self.table().numbers.number(path, (stat.dev, stat.ino), has_others));
+        attr
     }
 
     /// Whether the kernel finds the same as the view under this path, so that it may have calls that only look.
     pub(crate) fn is_lower(&self, path: &[u8]) -> bool {
+        !self.overlay.options().wok
+            && self.is_in_lower(path)
+            && self.grounds.lower_is_the_hosts(path)
+    }
+
+    /// Whether the data of a file is in the tree below.
+    fn is_in_lower(&self, path: &[u8]) -> bool {
         matches!(self.overlay.resolve(path), Ok(Resolved::Lower))
     }
 
     /// Attributes in the view of an open file of the store; `None` if it is not the store's.
-    pub(crate) fn stat_of_descriptor(&self, own: &OwnedFd, link: &[u8]) -> Option<viewfs::Stat> {
-        crate::path::below(link, &self.store_path)?;
-        self.overlay.stat_fd(own).ok()
+    pub(crate) fn stat_of_descriptor(&self, own: &OwnedFd, link: &[u8]) -> Option<Stat> {
+        crate::path::below(link, self.grounds.source.host()?)?;
+        self.overlay.stat_fd(&own.try_clone().ok()?.into()).ok()
     }
 
     /// Links an open file without a name that is the store's; false if it is not.
@@ -102,36 +97,67 @@ impl OverlayFs {
         parent: Ino,
         name: Name<'_>,
     ) -> Result<bool> {
-        if crate::path::below(link, &self.store_path).is_none() {
+        if !self.grounds.source.holds_nameless(link) {
             return Ok(false);
         }
-        self.overlay.link_tmpfile(own, &self.child(parent, name)?)?;
+        self.link_host(own, parent, name)?;
         Ok(true)
     }
 
     /// The path below the mount of a host's file, by its name in the store or in the tree below.
     pub(crate) fn path_of_host(&self, link: &[u8]) -> Option<Vec<u8>> {
-        crate::path::below(link, &self.store_path)
-            .or_else(|| crate::path::below(link, &self.lower_path))
-            .map(<[u8]>::to_vec)
+        if let Some(path) = self.grounds.source.path_of_host(link) {
+            return Some(path);
+        }
+        let below = self.grounds.path_in_lower(link)?;
+        self.table().numbers.now_at(&below)
+    }
+
+    /// Whether access(2) shows a file as writable.
+    ///
+    /// # Errors
+    /// - `EROFS` if it comes from the source of a merge.
+    pub(crate) fn may_change(&self, ino: Ino) -> Result<()> {
+        self.overlay.may_change(&self.path(ino)?)
+    }
+
+    /// The path below the mount of a file of the tree below, by its name on the host: where the view has it.
+    pub(crate) fn lower_now_at(&self, link: &[u8]) -> Option<Vec<u8>> {
+        let below = self.grounds.path_in_lower(link)?;
+        self.table().numbers.now_at(&below)
+    }
+
+    /// The same, if a directory on the way was moved in the view alone.
+    pub(crate) fn moved_to(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if !self.table().numbers.has_moved() {
+            return None;
+        }
+        let below = self.grounds.path_in_lower(link)?;
+        self.table().numbers.now_at(&below).filter(|now| *now != below)
+    }
+
+    /// The path below the mount of a file of the source, or of one that was moved, by its name on the host.
+    pub(crate) fn path_in_view(&self, link: &[u8]) -> Option<Vec<u8>> {
+        self.grounds.source.path_of_host(link).or_else(|| self.moved_to(link))
+    }
+
+    /// Whether the store of this mount is the directory `root` of `fs`.
+    pub(crate) fn has_store(&self, fs: &Arc<dyn FileSystem>, root: Ino) -> bool {
+        self.overlay.store().is_some()
+            && self.grounds.source.is_in(fs)
+            && self.grounds.source_root == root
+    }
+
+    /// What is open of the file at `path`, of which the last name is about to go.
+    fn kept(&self, path: &[u8]) -> Option<Arc<OpenFile>> {
+        let table = self.table();
+        let ino = table.numbers.open_at(path)?;
+        table.open.values().find_map(|open| open.file_of(ino))
     }
 }
 
 fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
-}
-
-fn flags_of(flags: OpenFlags) -> OFlags {
-    let mut f = match (flags.contains(OpenFlags::READ), flags.contains(OpenFlags::WRITE)) {
-        (true, true) => OFlags::RDWR,
-        (false, true) => OFlags::WRONLY,
-        _ => OFlags::RDONLY,
-    };
-    f.set(OFlags::TRUNC, flags.contains(OpenFlags::TRUNCATE));
-    f.set(OFlags::EXCL, flags.contains(OpenFlags::EXCLUSIVE));
-    f.set(OFlags::APPEND, flags.contains(OpenFlags::APPEND));
-    f.set(OFlags::SYNC, flags.contains(OpenFlags::SYNC));
-    f | OFlags::CLOEXEC
 }
 
 impl FileSystem for OverlayFs {
@@ -144,33 +170,23 @@ impl FileSystem for OverlayFs {
     }
 
     fn statfs(&self) -> Result<StatFs> {
-        let s = nix::sys::statfs::statfs(os(&self.lower_path)).map_err(hostview::errno)?;
-        Ok(StatFs {
-            magic: s.filesystem_type().0 as u64,
-            block_size: u32::try_from(s.block_size()).unwrap_or(4096),
-            blocks: s.blocks(),
-            blocks_free: s.blocks_free(),
-            blocks_available: s.blocks_available(),
-            files: s.files(),
-            files_free: s.files_free(),
-            name_bytes_max: 255,
-        })
+        self.grounds.statfs()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.grounds.source.sync()
     }
 
     fn visible(&self, ino: Ino) -> Option<(u64, u64)> {
+        if let Some(known) = self.table().numbers.visible(ino.0) {
+            return Some(known);
+        }
         let stat = self.overlay.stat(&self.path(ino).ok()?).ok()?;
         Some((stat.dev, stat.ino))
     }
 
     fn host_path(&self, ino: Ino) -> Option<Vec<u8>> {
-        let path = self.path(ino).ok()?;
-        let base = match self.overlay.resolve(&path).ok()? {
-            Resolved::Lower | Resolved::Shadow(_) => &self.lower_path,
-            Resolved::Linked(group) => return Some(crate::path::append(&self.store_path, &group)),
-            Resolved::Merged if path.is_empty() => &self.lower_path,
-            _ => &self.store_path,
-        };
-        Some(crate::path::append(base, &path))
+        self.overlay.host_path(&self.path(ino).ok()?)
     }
 
     fn open_host(&self, caller: Caller, ino: Ino, flags: i32) -> Option<Result<OwnedFd>> {
@@ -179,7 +195,11 @@ impl FileSystem for OverlayFs {
             let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
             self.overlay.open(&path, flags, 0, caller)
         };
-        Some(open())
+        match open() {
+            Ok(OpenFile::Host(fd)) => Some(Ok(fd)),
+            Ok(OpenFile::Tree(_)) => None,
+            Err(e) => Some(Err(e)),
+        }
     }
 
     fn lookup(&self, parent: Ino, name: Name<'_>) -> Result<Attr> {
@@ -187,7 +207,10 @@ impl FileSystem for OverlayFs {
     }
 
     fn getattr(&self, ino: Ino) -> Result<Attr> {
-        self.attr(&self.path(ino)?)
+        match self.path_of(ino) {
+            Some(path) => self.attr(&path),
+            None => self.attr_of_nameless(ino),
+        }
     }
 
     fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
@@ -196,39 +219,34 @@ impl FileSystem for OverlayFs {
 
     fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<Opened> {
         let path = self.path(ino)?;
-        if self.overlay.stat(&path)?.kind() != FileKind::Directory {
-            return self.overlay.open(&path, flags_of(flags), 0, caller).map(Opened::Host);
+        if self.overlay.stat(&path)?.kind() == FileKind::Directory {
+            let listing = Arc::new(self.overlay.readdir(&path)?);
+            return Ok(Opened::Handle(self.keep(Open::Listing(listing))));
         }
-        let listing = Arc::new(self.overlay.readdir(&path)?);
-        let mut table = self.table();
-        let number = table.next;
-        table.next += 1;
-        table.listings.insert(number, listing);
-        Ok(Opened::Handle(Handle(number)))
+        let file = self.overlay.open(&path, flags_of(flags), 0, caller)?;
+        Ok(self.opened(ino, &path, file))
     }
 
     fn release(&self, handle: Handle) {
-        self.table().listings.remove(&handle.0);
+        self.close(handle);
     }
 
-    fn read(&self, _: Handle, _: &mut [u8], _: u64) -> Result<usize> {
-        Err(Errno::EISDIR)
+    fn read(&self, handle: Handle, buf: &mut [u8], offset: u64) -> Result<usize> {
+        self.current(handle)?.read_at(buf, offset)
+    }
+
+    fn lseek(&self, handle: Handle, offset: u64, to: SeekTo) -> Result<u64> {
+        let file = self.current(handle)?;
+        let (fs, handle) = files::of_driver(&file)?;
+        fs.lseek(handle, offset, to)
     }
 
     fn readdir(&self, handle: Handle, cookie: Cookie, sink: &mut DirSink<'_>) -> Result<()> {
-        let listing = self.table().listings.get(&handle.0).cloned().ok_or(Errno::EBADF)?;
-        for (entry, next) in listing.after(cookie) {
-            let offered =
-                DirEntry { ino: Ino(entry.ino), kind: entry.kind, name: &entry.name, next };
-            if !sink(offered) {
-                break;
-            }
-        }
-        Ok(())
+        self.list(handle, cookie, sink)
     }
 
     fn setattr(&self, _: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        let path = self.path(ino)?;
+        let Some(path) = self.path_of(ino) else { return self.change_nameless(ino, changes) };
         if let Some(size) = changes.size_bytes {
             self.overlay.truncate(&path, size)?;
         }
@@ -253,9 +271,10 @@ impl FileSystem for OverlayFs {
         flags: OpenFlags,
     ) -> Result<(Attr, Opened)> {
         let path = self.child(parent, name)?;
-        let fd =
-            self.overlay.open(&path, flags_of(flags) | OFlags::CREATE, u32::from(perm), caller)?;
-        Ok((self.attr(&path)?, Opened::Host(fd)))
+        let flags = flags_of(flags) | OFlags::CREATE;
+        let file = self.overlay.open(&path, flags, u32::from(perm), caller)?;
+        let attr = self.attr(&path)?;
+        Ok((attr.clone(), self.opened(attr.ino, &path, file)))
     }
 
     fn tmpfile(
@@ -267,8 +286,11 @@ impl FileSystem for OverlayFs {
     ) -> Result<(Attr, Opened)> {
         let path = self.path(parent)?;
         let flags = flags_of(flags) | OFlags::TMPFILE;
-        let fd = self.overlay.open(&path, flags, u32::from(perm), caller)?;
-        Ok((self.attr(&path)?, Opened::Host(fd)))
+        match self.overlay.open(&path, flags, u32::from(perm), caller)? {
+            OpenFile::Host(fd) => Ok((self.attr(&path)?, Opened::Host(fd))),
+            // A driver's file without a name has no path that could be asked for.
+            OpenFile::Tree(_) => Err(Errno::EOPNOTSUPP),
+        }
     }
 
     fn mknod(
@@ -299,21 +321,29 @@ impl FileSystem for OverlayFs {
 
     fn link(&self, _: Caller, ino: Ino, parent: Ino, name: Name<'_>) -> Result<Attr> {
         let path = self.child(parent, name)?;
-        self.overlay.link(&self.path(ino)?, &path)?;
+        let old = self.path(ino)?;
+        self.overlay.link(&old, &path)?;
+        self.table().numbers.add_name(ino.0, &path);
         self.attr(&path)
+    }
+
+    fn link_host(&self, file: &OwnedFd, parent: Ino, name: Name<'_>) -> Result<()> {
+        let file = file.try_clone()?.into();
+        self.overlay.link_tmpfile(&file, &self.child(parent, name)?)
     }
 
     fn unlink(&self, _: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
         let path = self.child(parent, name)?;
+        let kept = self.kept(&path);
         self.overlay.unlink(&path)?;
-        self.forget_path(&path);
+        self.table().numbers.removed(&path, kept);
         Ok(())
     }
 
     fn rmdir(&self, _: Caller, parent: Ino, name: Name<'_>) -> Result<()> {
         let path = self.child(parent, name)?;
         self.overlay.rmdir(&path)?;
-        self.forget_path(&path);
+        self.table().numbers.removed(&path, None);
         Ok(())
     }
 
@@ -327,13 +357,40 @@ impl FileSystem for OverlayFs {
         flags: RenameFlags,
     ) -> Result<()> {
         let (from, to) = (self.child(parent, name)?, self.child(new_parent, new_name)?);
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        let before = [self.host_directory(&from), self.host_directory(&to).filter(|_| exchange)];
+        let kept = self.kept(&to);
         self.overlay.rename(&from, &to, flags)?;
-        self.table().moved(&from, &to, flags.contains(RenameFlags::EXCHANGE));
+        let mut table = self.table();
+        table.numbers.renamed(&from, &to, exchange, kept);
+        for (path, ino) in before.into_iter().flatten() {
+            if self.overlay.lower_has_directory(&path) {
+                table.numbers.moved_from(path, ino.0);
+            }
+        }
         Ok(())
     }
 
-    fn write(&self, _: Handle, _: &[u8], _: u64) -> Result<usize> {
-        Err(Errno::EBADF)
+    fn write(&self, handle: Handle, buf: &[u8], offset: u64) -> Result<usize> {
+        let file = self.current(handle)?;
+        let (fs, handle) = files::of_driver(&file)?;
+        fs.write(handle, buf, offset)
+    }
+
+    fn fsync(&self, handle: Handle, data_only: bool) -> Result<()> {
+        self.current(handle)?.sync(data_only)
+    }
+
+    fn fallocate(
+        &self,
+        handle: Handle,
+        mode: FallocateMode,
+        offset: u64,
+        length: u64,
+    ) -> Result<()> {
+        let file = self.current(handle)?;
+        let (fs, handle) = files::of_driver(&file)?;
+        fs.fallocate(handle, mode, offset, length)
     }
 
     fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>> {
@@ -350,34 +407,5 @@ impl FileSystem for OverlayFs {
 
     fn removexattr(&self, ino: Ino, name: &[u8]) -> Result<()> {
         self.overlay.remove_xattr(&self.path(ino)?, name)
-    }
-}
-
-impl Table {
-    /// Paths at and below `from` are at and below `to`; with `exchange` the other way too.
-    fn moved(&mut self, from: &[u8], to: &[u8], exchange: bool) {
-        let under = |path: &[u8], top: &[u8]| -> Option<Vec<u8>> {
-            let rest = path.strip_prefix(top)?;
-            (rest.is_empty() || rest.first() == Some(&b'/')).then(|| rest.to_vec())
-        };
-        let mut moves = Vec::new();
-        for (path, number) in &self.by_path {
-            if let Some(rest) = under(path, from) {
-                moves.push((*number, path.clone(), Some([to, &rest].concat())));
-            } else if let Some(rest) = under(path, to) {
-                let back = exchange.then(|| [from, &rest].concat());
-                moves.push((*number, path.clone(), back));
-            }
-        }
-        for (number, old, _) in &moves {
-            self.by_path.remove(old);
-            self.by_ino.remove(number);
-        }
-        for (number, _, new) in moves {
-            if let Some(new) = new {
-                self.by_path.insert(new.clone(), number);
-                self.by_ino.insert(number, new);
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use abi::{Errno, Result};
 use nix::fcntl::{OFlag, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstat};
+use nix::unistd::mkfifo;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::OnceLock;
@@ -29,12 +30,16 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
     reopen(&made, libc::O_RDWR).map(File::from)
 }
 
+/// A name that nobody has.
+pub(crate) fn fresh_name() -> Result<String> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("{}/.view-{}-{number}", base_directory()?, std::process::id()))
+}
+
 /// An empty directory without a name.
 pub(crate) fn directory() -> Result<File> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let base = base_directory()?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("{base}/.view-{}-{number}", std::process::id());
+    let name = fresh_name()?;
     std::fs::create_dir(&name)?;
     let opened = open(
         name.as_str(),
@@ -42,6 +47,17 @@ pub(crate) fn directory() -> Result<File> {
         Mode::empty(),
     );
     std::fs::remove_dir(&name)?;
+    opened.map(File::from).map_err(errno)
+}
+
+/// A FIFO without a name, open as a place only: that counts neither as a reader nor as a writer.
+pub(crate) fn fifo() -> Result<File> {
+    let name = fresh_name()?;
+    // Whether it may be opened was decided by the modes of the view.
+    mkfifo(name.as_str(), Mode::from_bits_retain(0o666)).map_err(errno)?;
+    let opened =
+        open(name.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, Mode::empty());
+    std::fs::remove_file(&name)?;
     opened.map(File::from).map_err(errno)
 }
 

@@ -1,9 +1,10 @@
 //! umproc: the parts of /proc that would tell the host's truth and not the view's.
 //!
-//! `mounts`, `mountinfo`, `filesystems`, `partitions` are made from the view's tables; `cwd`, `root`, `exe` and
-//! `fd/N` of the view's own processes lead to where the view says.
+//! `mounts`, `mountinfo`, `mountstats`, `filesystems`, `partitions` are made from the view's tables; `cwd`, `root`,
+//! `exe` and `fd/N` of the view's own processes lead to where the view says, and their `maps` name the view's files.
 
 mod claims;
+mod maps;
 
 use crate::hostview;
 use crate::monitor::Monitor;
@@ -30,6 +31,9 @@ pub(crate) enum Entry {
 pub(crate) enum Table {
     Mounts,
     MountInfo,
+    MountStats,
+    /// The mapped files of a thread.
+    Maps(i32),
     Filesystems,
     Partitions,
     /// A name of the system, by its place in `struct new_utsname`.
@@ -73,10 +77,16 @@ pub(crate) fn lookup(walk: &Walk<'_>, dir: &[u8], name: &[u8]) -> Option<Entry> 
         claims::name_of_system(walk, field)?;
         return Some(Entry::File(Table::Name(field)));
     }
-    let proc = process_of(walk.monitor, dir)?;
+    let (proc, tid) = process_of(walk.monitor, dir)?;
     match name {
         b"mounts" => Some(Entry::File(Table::Mounts)),
         b"mountinfo" => Some(Entry::File(Table::MountInfo)),
+        b"mountstats" => Some(Entry::File(Table::MountStats)),
+        b"maps" => {
+            let is_copy = proc.exe.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            let has_virtual = is_copy || !walk.monitor.vfiles.is_empty();
+            has_virtual.then_some(Entry::File(Table::Maps(tid)))
+        }
         b"cwd" => Some(Entry::Link(proc.directories().cwd?.view_path().to_vec())),
         b"root" => Some(Entry::Link(proc.directories().root?.view_path().to_vec())),
         b"exe" => {
@@ -87,8 +97,8 @@ pub(crate) fn lookup(walk: &Walk<'_>, dir: &[u8], name: &[u8]) -> Option<Entry> 
     }
 }
 
-/// The process of the views whose directory under /proc this is.
-fn process_of(monitor: &Monitor, dir: &[u8]) -> Option<Arc<Proc>> {
+/// The process of the views whose directory under /proc this is, and the thread.
+fn process_of(monitor: &Monitor, dir: &[u8]) -> Option<(Arc<Proc>, i32)> {
     let rest = dir.strip_prefix(b"/proc/")?;
     let mut parts = rest.split(|&b| b == b'/');
     let pid = number(parts.next()?)?;
@@ -100,7 +110,7 @@ fn process_of(monitor: &Monitor, dir: &[u8]) -> Option<Arc<Proc>> {
     if parts.next().is_some() {
         return None;
     }
-    monitor.tasks.get(Tid(tid))
+    Some((monitor.tasks.get(Tid(tid))?, tid))
 }
 
 fn number(text: &[u8]) -> Option<i32> {
@@ -130,7 +140,11 @@ pub(crate) fn follow_host(walk: &mut Walk<'_>, link: &[u8], names: &Names) -> Re
     if !is_magic {
         return Ok(None);
     }
+    // What the monitor itself holds of a file is no opening of it: lsof and fuser must not find it there.
+    let is_own = number(dir.split(|&b| b == b'/').nth(2).unwrap_or_default())
+        .is_some_and(|pid| u32::try_from(pid) == Ok(std::process::id()));
     if is_fd
+        && !is_own
         && let Ok(s) = hostview::stat(link, true)
         && let Some(file) = walk.monitor.vfiles.by_stat(&s)
     {
@@ -153,8 +167,10 @@ pub(crate) fn follow_host(walk: &mut Walk<'_>, link: &[u8], names: &Names) -> Re
 }
 
 /// The bytes of one of umproc's files.
-pub(crate) fn content(monitor: &Monitor, walk: &Walk<'_>, which: Table, tgid: i32) -> Vec<u8> {
+pub(crate) fn content(monitor: &Monitor, walk: &mut Walk<'_>, which: Table, tgid: i32) -> Vec<u8> {
     match which {
+        Table::MountStats => mountstats(walk, tgid),
+        Table::Maps(tid) => maps::text(walk, tid),
         Table::Mounts => mounts(walk, tgid),
         Table::MountInfo => mountinfo(walk, tgid),
         Table::Filesystems => filesystems(monitor, walk),
@@ -198,6 +214,16 @@ fn mounts(walk: &Walk<'_>, tgid: i32) -> Vec<u8> {
             m.fs_type,
             m.options
         );
+        text.extend_from_slice(line.as_bytes());
+    }
+    text
+}
+
+fn mountstats(walk: &Walk<'_>, tgid: i32) -> Vec<u8> {
+    let mut text = std::fs::read(format!("/proc/{tgid}/mountstats")).unwrap_or_default();
+    for m in visible(walk) {
+        let (source, target) = (mangle(m.source.as_bytes()), mangle(&m.target));
+        let line = format!("device {source} mounted on {target} with fstype {}\n", m.fs_type);
         text.extend_from_slice(line.as_bytes());
     }
     text

@@ -43,7 +43,7 @@ impl Cache {
 
     /// The canonical host path of a directory whose text is absolute and without `..`; `None` if it is not a
     /// directory that the host alone resolves.
-    fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+    pub(crate) fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
         let now = Instant::now();
         {
             let known = self.directories.read().unwrap_or_else(PoisonError::into_inner);
@@ -107,6 +107,7 @@ fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
         || path::components(wanted).any(|c| mounts.may_cross(c))
             && mounts.all().iter().any(|m| answers(m))
         || wanted.starts_with(b"/proc/")
+        || mounts.has_sysfs() && wanted.starts_with(b"/sys/")
 }
 
 /// How a name is used.
@@ -259,6 +260,7 @@ impl Monitor {
             b"mounts"
                 | b"mountinfo"
                 | b"mountstats"
+                | b"maps"
                 | b"filesystems"
                 | b"partitions"
                 | b"exe"

@@ -2,7 +2,9 @@
 
 use crate::credentials::Credentials;
 use crate::namei::Place;
+use crate::stats::Answers;
 use crate::view::View;
+use abi::fs::{FileSystem, Handle};
 use engine::Tid;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -18,6 +20,22 @@ pub(crate) struct Proc {
     pub(crate) exe: Mutex<Option<Vec<u8>>>,
     /// What the next exec event makes of this process, if the exec that is under way succeeds.
     pub(crate) pending_exec: Mutex<Option<PendingExec>>,
+    /// How its calls were answered.
+    pub(crate) answers: Answers,
+    /// By descriptor: what the view lists of a directory of the host that it has open.
+    pub(crate) listings: Mutex<HashMap<i32, OpenListing>>,
+}
+
+/// A directory of a file system, open for its names; closed when dropped.
+pub(crate) struct OpenListing {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) handle: Handle,
+}
+
+impl Drop for OpenListing {
+    fn drop(&mut self) {
+        self.fs.release(self.handle);
+    }
 }
 
 /// Working directory and root.
@@ -78,6 +96,8 @@ impl Proc {
             ids: RwLock::new(None),
             exe: Mutex::new(None),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
+            listings: Mutex::default(),
         })
     }
 
@@ -90,6 +110,8 @@ impl Proc {
             ids: RwLock::new(self.ids()),
             exe: Mutex::new(self.exe.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             pending_exec: Mutex::new(None),
+            answers: Answers::default(),
+            listings: Mutex::default(),
         })
     }
 

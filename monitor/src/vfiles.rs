@@ -5,7 +5,9 @@
 //! start ("filled"): reading them is native. Large files and devices are served call by call, until somebody
 //! maps them. Writing always passes the monitor, which writes to the driver first.
 
+mod backing;
 mod fill;
+mod sweep;
 
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Mount};
@@ -16,16 +18,19 @@ use crate::statbuf::Info;
 use abi::dev::DevNum;
 use abi::fs::{Attr, Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, Timestamp};
 use abi::{Errno, Result};
+pub(crate) use backing::Accelerator;
+use backing::Backing;
 use engine::{Tid, Tracee};
 use fill::{Budget, Charge};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use syscalls::GroupSet;
+use umfuse::kernel_files::DriverFile;
 
 /// Files up to this many bytes are read whole when they are opened.
 pub(crate) const FILLED_BYTES_MAX: u64 = 256 << 10;
@@ -38,6 +43,8 @@ pub(crate) enum VKind {
     File { mount: Arc<Mount>, ino: Ino },
     /// A directory of a driver.
     Directory(VirtualPlace),
+    /// A FIFO of a driver: a pipe of the kernel's.
+    Fifo { mount: Arc<Mount>, ino: Ino },
     /// A directory of the host under another name.
     HostDirectory(Place),
     /// A special file.
@@ -50,9 +57,9 @@ pub(crate) enum VKind {
 pub(crate) struct VFile {
     pub(crate) kind: VKind,
     pub(crate) identity: Identity,
-    /// Canonical path in the view when it was opened.
-    pub(crate) view_path: Vec<u8>,
-    pub(crate) backing: File,
+    /// Canonical path in the view when it was opened, or after the last rename in the view.
+    view_path: RwLock<Vec<u8>>,
+    backing: Backing,
     state: Mutex<State>,
     /// Names of a host's directory, as of the last rewind.
     pub(crate) listing: Mutex<Vec<(Vec<u8>, u64, u8)>>,
@@ -83,23 +90,44 @@ pub(crate) struct VFiles {
     next_sweep: AtomicUsize,
     pub(crate) budget: Arc<Budget>,
     pub(crate) mapped: AtomicUsize,
+    pub(crate) accelerator: Accelerator,
 }
 
 impl VFile {
+    /// Its canonical path in the view.
+    pub(crate) fn view_path(&self) -> Vec<u8> {
+        self.view_path.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_directory(&self) -> bool {
+        match &self.kind {
+            VKind::Directory(_) | VKind::HostDirectory(_) => true,
+            VKind::Other(place) => place.is_directory(),
+            VKind::File { .. } | VKind::Fifo { .. } | VKind::Device { .. } => false,
+        }
+    }
+
+    /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
+    pub(crate) fn is_kernels(&self) -> bool {
+        self.backing.kernel_file().is_some()
+    }
+
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
         match &self.kind {
-            VKind::File { mount, .. } => mount.tree().ok_or(Errno::EIO),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } => mount.tree().ok_or(Errno::EIO),
             _ => Err(Errno::EINVAL),
         }
     }
 
     pub(crate) fn mount(&self) -> Option<&Arc<Mount>> {
         match &self.kind {
-            VKind::File { mount, .. } | VKind::Device { mount, .. } => Some(mount),
+            VKind::File { mount, .. } | VKind::Fifo { mount, .. } | VKind::Device { mount, .. } => {
+                Some(mount)
+            }
             VKind::Directory(v) => Some(&v.mount),
             VKind::Other(Place::Virtual(v)) => Some(&v.mount),
             VKind::Other(Place::Device(d)) => Some(&d.mount),
@@ -143,9 +171,17 @@ impl VFile {
         Ok(handle)
     }
 
+    /// Another open file of what stands for it.
+    pub(crate) fn reopen(&self, flags: i32) -> Result<OwnedFd> {
+        self.backing.open(flags)
+    }
+
     /// Adopts a handle that `create` gave.
     pub(crate) fn adopt_writer(&self, handle: Handle) {
-        self.state().writer = Some(handle);
+        match self.backing.kernel_file() {
+            Some(file) => file.content.adopt_writer(handle),
+            None => self.state().writer = Some(handle),
+        }
     }
 
     /// Length in bytes.
@@ -195,8 +231,10 @@ impl VFile {
                 }
                 // What was copied behind this place is no longer what the driver has.
                 state.filled_bytes = state.filled_bytes.min(offset);
-                if end > self.backing.metadata()?.len() {
-                    self.backing.set_len(end)?;
+                if let Some(placeholder) = self.backing.placeholder()
+                    && end > placeholder.metadata()?.len()
+                {
+                    placeholder.set_len(end)?;
                 }
                 Ok(n)
             }
@@ -251,6 +289,7 @@ impl VFile {
     /// Writes back what was changed through a shared map.
     pub(crate) fn flush_maps(&self) -> Result<()> {
         let mut state = self.state();
+        let Some(placeholder) = self.backing.placeholder() else { return Ok(()) };
         if !state.is_mapped_shared || !state.is_filled {
             return Ok(());
         }
@@ -260,7 +299,7 @@ impl VFile {
         let mut offset = 0;
         while offset < size {
             let want = usize::try_from(size - offset).unwrap_or(usize::MAX).min(ours.len());
-            let n = self.backing.read_at(&mut ours[..want], offset)?;
+            let n = placeholder.read_at(&mut ours[..want], offset)?;
             if n == 0 {
                 break;
             }
@@ -271,6 +310,16 @@ impl VFile {
             offset += n as u64;
         }
         Ok(())
+    }
+
+    /// Has the kernel write what it holds of a file of its own that was not written yet.
+    pub(crate) fn write_pages(&self) -> Result<()> {
+        match self.backing.kernel_file() {
+            Some(file) if file.content.is_written() => {
+                File::from(self.backing.open(libc::O_WRONLY)?).sync_data().map_err(Errno::from)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// After the driver changed bytes behind the placeholder's back (fallocate).
@@ -288,21 +337,35 @@ impl VFile {
     pub(crate) fn resized(&self, size: u64) -> Result<()> {
         let mut state = self.state();
         state.filled_bytes = state.filled_bytes.min(size);
-        self.backing.set_len(size).map_err(Errno::from)
+        self.backing.set_len(size)
     }
 
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
         match &self.kind {
-            VKind::File { mount, ino } => {
+            VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let attr = self.fs()?.getattr(*ino)?;
                 Ok(monitor.virtual_info(mount, attr))
             }
             VKind::Directory(v) => {
                 let fs = v.mount.tree().ok_or(Errno::EIO)?;
-                Ok(monitor.virtual_info(&v.mount, fs.getattr(v.attr.ino)?))
+                let attr = match fs.getattr(v.attr.ino) {
+                    // It was removed: nothing of it is left but what it was.
+                    Err(Errno::ESTALE | Errno::ENOENT) => Attr { nlink: 0, ..v.attr.clone() },
+                    attr => attr?,
+                };
+                Ok(monitor.virtual_info(&v.mount, attr))
             }
-            VKind::HostDirectory(place) | VKind::Other(place) => monitor.info_of(place),
+            // The placeholder of one that was removed is a removed directory, too.
+            VKind::HostDirectory(place) => match monitor.info_of(place) {
+                Err(Errno::ENOENT) => {
+                    let s = self.backing.placeholder().ok_or(Errno::ENOENT)?;
+                    let s = nix::sys::stat::fstat(s).map_err(crate::hostview::errno)?;
+                    Ok(Info::of_host(&s))
+                }
+                info => info,
+            },
+            VKind::Other(place) => monitor.info_of(place),
             VKind::Device { mount, number } => Ok(device_info(mount, *number)),
         }
     }
@@ -393,10 +456,19 @@ impl VFiles {
     }
 
     fn make(kind: VKind, view_path: &[u8], backing: File, filled: bool) -> Result<Arc<VFile>> {
+        Self::make_with(kind, view_path, Backing::Placeholder(backing), filled)
+    }
+
+    fn make_with(
+        kind: VKind,
+        view_path: &[u8],
+        backing: Backing,
+        filled: bool,
+    ) -> Result<Arc<VFile>> {
         Ok(Arc::new(VFile {
             kind,
-            identity: placeholder::identity(&backing)?,
-            view_path: view_path.to_vec(),
+            identity: backing.identity()?,
+            view_path: RwLock::new(view_path.to_vec()),
             backing,
             state: Mutex::new(State { is_filled: filled, ..State::default() }),
             listing: Mutex::new(Vec::new()),
@@ -404,8 +476,9 @@ impl VFiles {
         }))
     }
 
-    /// The virtual file of a regular inode, made if nobody has it open.
-    pub(crate) fn regular(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+    /// The virtual file of a regular inode, made if nobody has it open. Where the kernel can have its pages, it gets
+    /// those of files that are `written` and of large ones; small ones that are read are quicker in memory.
+    pub(crate) fn regular(&self, place: &VirtualPlace, written: bool) -> Result<Arc<VFile>> {
         let key = (place.mount.id, place.attr.ino.0);
         if let Some(known) =
             self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
@@ -413,10 +486,25 @@ impl VFiles {
             return Ok(known);
         }
         let name = path::split(place.names.view()).map_or(&b"file"[..], |(_, n)| n);
-        let backing = placeholder::memfd(name)?;
-        backing.set_len(place.attr.size_bytes)?;
+        let size = place.attr.size_bytes;
+        let is_kernels = written || size > FILLED_BYTES_MAX;
+        let (backing, is_filled) = match self.accelerator.files().filter(|_| is_kernels) {
+            Some(files) => {
+                let fs = place.mount.tree().ok_or(Errno::EIO)?;
+                let content = DriverFile::new(Arc::clone(fs), place.attr.ino);
+                (Backing::Kernel(files.add(content, name)), true)
+            }
+            None => {
+                let memory = placeholder::memfd(name)?;
+                // Smaller ones get their length with their bytes.
+                if size > FILLED_BYTES_MAX {
+                    memory.set_len(size)?;
+                }
+                (Backing::Placeholder(memory), size == 0)
+            }
+        };
         let kind = VKind::File { mount: Arc::clone(&place.mount), ino: place.attr.ino };
-        let file = Self::make(kind, place.names.view(), backing, place.attr.size_bytes == 0)?;
+        let file = Self::make_with(kind, place.names.view(), backing, is_filled)?;
         let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = map.get(&key) {
             return Ok(Arc::clone(known));
@@ -434,9 +522,13 @@ impl VFiles {
 
     /// Opens a regular file; `flags` are those of open(2) after `O_TRUNC` was done.
     pub(crate) fn open_regular(&self, place: &VirtualPlace, flags: i32) -> Result<Prepared> {
-        let file = self.regular(place)?;
         let write = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        let file = self.regular(place, write)?;
         let mut groups = GroupSet::STAT;
+        if let Some(kernels) = file.backing.kernel_file() {
+            kernels.content.open(write)?;
+            return self.hand_out(&file, flags, groups);
+        }
         {
             let mut state = file.state();
             if write {
@@ -487,6 +579,25 @@ impl VFiles {
         )?;
         self.insert(Arc::clone(&file), None);
         self.hand_out(&file, flags, GroupSet::STAT)
+    }
+
+    /// What stands for a FIFO: one pipe for an inode while anybody has it open, or waits for that.
+    pub(crate) fn fifo(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
+        let key = (place.mount.id, place.attr.ino.0);
+        let known = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let kind = VKind::Fifo { mount: Arc::clone(&place.mount), ino: place.attr.ino };
+        let file = Self::make(kind, place.names.view(), placeholder::fifo()?, true)?;
+        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = map.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        map.insert(key, Arc::clone(&file));
+        drop(map);
+        self.insert(Arc::clone(&file), None);
+        Ok(file)
     }
 
     /// Opens a directory of the host under another name.
@@ -551,8 +662,8 @@ impl VFiles {
             | libc::O_PATH
             | libc::O_SYNC
             | libc::O_DSYNC
-            | if file.backing.metadata()?.is_dir() { libc::O_DIRECTORY } else { 0 };
-        let fd = placeholder::reopen(&file.backing, flags & keep)?;
+            | if file.is_directory() { libc::O_DIRECTORY } else { 0 };
+        let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }
 
@@ -564,8 +675,13 @@ impl VFiles {
 
     /// The virtual file of this identity.
     pub(crate) fn by_stat(&self, s: &nix::sys::stat::FileStat) -> Option<Arc<VFile>> {
+        self.by_identity((s.st_dev, s.st_ino))
+    }
+
+    /// The same by the numbers alone.
+    pub(crate) fn by_identity(&self, identity: Identity) -> Option<Arc<VFile>> {
         let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(&(s.st_dev, s.st_ino)).cloned()
+        map.get(&identity).cloned()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -602,71 +718,21 @@ impl VFiles {
         map.values().filter(|f| f.mount().is_some_and(|m| m.id == id)).cloned().collect()
     }
 
+    /// What is open of a mount at and below `from` is at and below `to` from here on.
+    pub(crate) fn renamed(&self, mount: u64, from: &[u8], to: &[u8], exchange: bool) {
+        for file in self.of_mount(mount) {
+            let mut at = file.view_path.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(rest) = path::below(&at, from) {
+                *at = path::append(to, rest);
+            } else if exchange && let Some(rest) = path::below(&at, to) {
+                *at = path::append(from, rest);
+            }
+        }
+    }
+
     /// All that may have been written through a shared map.
     pub(crate) fn all(&self) -> Vec<Arc<VFile>> {
         let map = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
         map.values().cloned().collect()
     }
-
-    /// As [`sweep`](Self::sweep), young files as well: for umount.
-    pub(crate) fn sweep_all(&self, monitor: &Monitor) {
-        self.sweep_if(monitor, |_| true);
-    }
-
-    /// Sweeps the files of one mount, but for one that is in use.
-    pub(crate) fn sweep_mount(&self, monitor: &Monitor, id: u64, except: &Arc<VFile>) {
-        self.sweep_if(monitor, |f| {
-            f.identity != except.identity && f.mount().is_some_and(|m| m.id == id)
-        });
-    }
-
-    /// Lets go of the files that no process holds any more. Called when many are known, and by umount.
-    pub(crate) fn sweep(&self, monitor: &Monitor) {
-        let count = self.by_identity.read().unwrap_or_else(PoisonError::into_inner).len();
-        let limit = self.next_sweep.load(Ordering::Relaxed).max(FILES_BEFORE_SWEEP);
-        if count < limit && !self.budget.was_short() {
-            return;
-        }
-        self.sweep_if(monitor, |f| f.born.elapsed() > Duration::from_secs(1));
-    }
-
-    fn sweep_if(&self, monitor: &Monitor, may_go: impl Fn(&VFile) -> bool) {
-        let held = held_identities(monitor);
-        let mut gone = Vec::new();
-        {
-            let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
-            map.retain(|identity, file| {
-                let keep = !may_go(file)
-                    || held.contains(identity)
-                    || engine::descriptor::is_open_elsewhere(file.backing.as_fd());
-                if !keep {
-                    gone.push(Arc::clone(file));
-                }
-                keep
-            });
-            self.next_sweep.store(map.len() * 2, Ordering::Relaxed);
-        }
-        let mut inodes = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        inodes.retain(|_, file| !gone.iter().any(|g| g.identity == file.identity));
-        drop(inodes);
-        for file in gone {
-            if let Err(error) = file.flush_maps() {
-                tracing::error!(path = %path::text(&file.view_path), %error, "mapped pages were not written back");
-            }
-        }
-    }
-}
-
-/// The placeholders that some process of the views has open.
-fn held_identities(monitor: &Monitor) -> std::collections::HashSet<Identity> {
-    let mut held = std::collections::HashSet::new();
-    for tgid in monitor.engine().tgids() {
-        let Ok(entries) = std::fs::read_dir(format!("/proc/{tgid}/fd")) else { continue };
-        for entry in entries.flatten() {
-            if let Ok(s) = nix::sys::stat::stat(&entry.path()) {
-                held.insert((s.st_dev, s.st_ino));
-            }
-        }
-    }
-    held
 }

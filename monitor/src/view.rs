@@ -160,6 +160,13 @@ impl View {
         aliases.iter().map(|(a, t)| (a.clone(), t.clone())).collect()
     }
 
+    /// The aliases that count here, those of the views around this one too.
+    pub(crate) fn all_aliases(&self) -> Vec<(String, String)> {
+        let around = self.parent.as_ref().map(|p| p.all_aliases()).unwrap_or_default();
+        let all: BTreeMap<String, String> = around.into_iter().chain(self.aliases()).collect();
+        all.into_iter().collect()
+    }
+
     pub(crate) fn is_or_descends_from(&self, ancestor: u64) -> bool {
         self.id == ancestor || self.parent.as_ref().is_some_and(|p| p.is_or_descends_from(ancestor))
     }

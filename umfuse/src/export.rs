@@ -4,12 +4,12 @@
 //! it is installed, makes the mount; it ends with umount(8).
 
 mod attr;
-mod reply;
+pub(crate) mod reply;
 
 use abi::dev::DevNum;
 use abi::fs::{
     Caller, Cookie, FallocateMode, FileKind, FileSystem, Handle, Ino, Name, OpenFlags, Opened,
-    RenameFlags, SeekTo, SetAttr, XattrFlags,
+    RenameFlags, SeekTo, SetAttr, SetTime, Timestamp, XattrFlags,
 };
 use abi::{Errno, Result};
 use attr::Numbers;
@@ -210,13 +210,16 @@ impl fuser::Filesystem for Export {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        // Two times that are now are one.
+        let now = Timestamp::now();
+        let time = |time| SetTime::At(attr::set_time(time).resolve_at(now));
         let changes = SetAttr {
             perm: mode.map(perm),
             uid,
             gid,
             size_bytes: size,
-            atime: atime.map(attr::set_time),
-            mtime: mtime.map(attr::set_time),
+            atime: atime.map(time),
+            mtime: mtime.map(time),
         };
         self.attr(self.fs.setattr(caller(request), self.ino(ino), &changes), reply);
     }

@@ -10,6 +10,7 @@
 //! - [`Layered`] is a file system over a file system with a [`Hook`] around each call; all layers here are that.
 //! - [`memfs`] is a complete driver without a device: the model for new ones, and what tests mount.
 //! - `export` (a feature): a driver served to the kernel by `/dev/fuse`.
+//! - `kernel_files` (the same feature): single files of drivers as files of the kernel, for a monitor.
 //!
 //! Locks: [`Umfuse`] has one for its list of mounts, never held across a call of a driver; `memfs` has one a mount.
 //!
@@ -22,6 +23,8 @@ mod call;
 #[cfg(feature = "export")]
 pub mod export;
 mod flags;
+#[cfg(feature = "export")]
+pub mod kernel_files;
 mod layer;
 pub mod memfs;
 mod module;

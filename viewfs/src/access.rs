@@ -48,6 +48,17 @@ pub fn allows(stat: &Stat, want: Want, who: &Credentials) -> bool {
 }
 
 impl Overlay {
+    /// Whether this mount lets `path` be changed at all; with `wok` it seems so of everything.
+    ///
+    /// # Errors
+    /// - `EROFS` if it comes from the source of a merge.
+    pub fn may_change(&self, path: &[u8]) -> Result<()> {
+        if self.options().wok {
+            return Ok(());
+        }
+        self.actor(cow_store::path::canonical(path)?).map(drop)
+    }
+
     /// Whether `who` may `want` on `path`, by virtual mode and owner. Directories on the way are the
     /// caller's to check, by the same function.
     ///
@@ -58,8 +69,8 @@ impl Overlay {
     /// - `EACCES` if not.
     pub fn access(&self, path: &[u8], want: Want, who: &Credentials) -> Result<()> {
         let stat = self.stat(path)?;
-        if want.contains(Want::WRITE) && !self.options().wok {
-            self.actor(cow_store::path::canonical(path)?)?;
+        if want.contains(Want::WRITE) {
+            self.may_change(path)?;
         }
         if allows(&stat, want, who) { Ok(()) } else { Err(Errno::EACCES) }
     }

@@ -2,7 +2,7 @@
 
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
 use crate::overlay::{Actor, Overlay, Resolved, Seen};
-use abi::fs::{FileKind, SetTime};
+use abi::fs::{FileKind, SetTime, Timestamp};
 use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{Change, Store};
@@ -29,7 +29,10 @@ impl Overlay {
             Actor::Store(store) => store,
         };
         let change = Change { permissions: Some(permissions), ..Change::default() };
-        if self.try_lower(&seen, false, |lower| lower.try_chmod(path, permissions))? {
+        // Where modes are virtual, one that would shut us out of the file below stays virtual.
+        let own = if seen.stat.is_directory() { 0o700 } else { 0o600 };
+        let is_shut = self.options().vstat && permissions & own != own;
+        if !is_shut && self.try_lower(&seen, false, |lower| lower.try_chmod(path, permissions))? {
             return Ok(());
         }
         self.set_stat(store, path, &seen, &change)
@@ -85,7 +88,13 @@ impl Overlay {
             && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_));
         if is_light {
             // The data stays the lower file's, where later changes are tried first.
-            return Ok(store.shadow(path, &self.lower().stat(path)?, change)?);
+            let lower = self.lower().stat(path)?;
+            store.shadow(path, &lower, change)?;
+            // The time of the change is the host's to keep, where it lets us: a mode that it has already tells it.
+            if lower.kind() != FileKind::Symlink {
+                let _ = self.lower().try_chmod(path, lower.permissions());
+            }
+            return Ok(());
         }
         self.copy_up(store, path, seen, true)?;
         if path.is_empty() {
@@ -124,7 +133,9 @@ impl Overlay {
             return Ok(());
         }
         self.copy_up(store, path, &seen, true)?;
-        Ok(store.set_times(path, atime.map(SetTime::resolve), mtime.map(SetTime::resolve))?)
+        let now = Timestamp::now();
+        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
+        Ok(store.set_times(path, time(atime), time(mtime))?)
     }
 
     /// Cuts or lengthens the regular file at `path`.

@@ -81,7 +81,7 @@ impl Overlay {
 
     /// The bytes of a lower file. With `vstat` one that the host keeps from the user is copied up empty: a
     /// virtual root adds to its own /etc/shadow and never sees the host's.
-    fn readable(&self, path: &[u8]) -> Result<Option<std::os::fd::OwnedFd>> {
+    fn readable(&self, path: &[u8]) -> Result<Option<cow_store::dir::OpenFile>> {
         match self.lower().open(path, OFlags::RDONLY | OFlags::NOFOLLOW) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::EACCES) if self.options().vstat => {

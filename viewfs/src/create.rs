@@ -31,13 +31,19 @@ impl Overlay {
             return Err(Errno::EEXIST);
         }
         let store = match self.actor(path)? {
-            Actor::Real(tree) => return real(tree, path),
+            Actor::Real(tree) => {
+                real(tree, path)?;
+                return tree.give(path, caller);
+            }
             Actor::Store(store) => store,
         };
         let new = self.new_file(&parent, permissions, caller, is_directory);
         if self.tries_lower(store, path) {
             match real(self.lower(), path) {
-                Ok(()) => return self.own(store, path, &new),
+                Ok(()) => {
+                    self.lower().give(path, caller)?;
+                    return self.own(store, path, &new);
+                }
                 Err(e) if is_refusal(e) => {}
                 Err(e) => return Err(e),
             }

@@ -23,6 +23,7 @@
 
 mod access;
 mod attributes;
+mod changes;
 mod copy_up;
 mod create;
 mod lower;
@@ -35,8 +36,11 @@ mod rename;
 mod xattr;
 
 pub use access::{Credentials, Want, allows};
+pub use changes::{line_of, show, write_line, write_text};
 pub use cow_store::{OFlags, Stat};
-pub use lower::{DirectoryLower, Lower, is_refusal};
+pub use lower::{
+    DirLower, DirectoryLower, FrozenLower, Lower, PatchedLower, TreeLower, is_refusal,
+};
 pub use options::{Mode, MountOptions};
 pub use overlay::{Overlay, Resolved, Source};
 pub use readdir::{ListEntry, Listing};

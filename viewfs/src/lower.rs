@@ -1,15 +1,18 @@
 //! The view as it was before the mount, as an overlay sees it.
 
 mod directory;
+mod frozen;
+mod patched;
 
-pub use directory::DirectoryLower;
+pub use directory::{DirLower, DirectoryLower, TreeLower};
+pub use frozen::FrozenLower;
+pub use patched::PatchedLower;
 
 use abi::dev::DevNum;
-use abi::fs::{FileKind, RenameFlags, SetTime, XattrFlags};
+use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
 use abi::{Errno, Result};
-use cow_store::dir::DirEntry;
+use cow_store::dir::{DirEntry, OpenFile};
 use cow_store::{OFlags, Stat};
-use std::os::fd::OwnedFd;
 
 /// A tree below an overlay. Paths are canonical, relative to the overlay's root and without a leading
 /// slash; the last component is never followed. The monitor implements it over the view at the epoch of the
@@ -29,7 +32,7 @@ pub trait Lower: Send + Sync {
     ///
     /// # Errors
     /// Those of open(2).
-    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd>;
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OpenFile>;
 
     /// All names but `.` and `..`.
     ///
@@ -55,11 +58,26 @@ pub trait Lower: Send + Sync {
     /// Those of listxattr(2).
     fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>>;
 
+    /// Where the file lies on the host, if it does and this tree knows.
+    fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let _ = path;
+        None
+    }
+
+    /// A file that was just made for `caller` becomes his, where the tree does not see to that by itself.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    fn give(&self, path: &[u8], caller: Caller) -> Result<()> {
+        let _ = (path, caller);
+        Ok(())
+    }
+
     /// open(2) for writing, with `O_CREAT` or `O_TRUNC` as `flags` say; `permissions` has the umask applied.
     ///
     /// # Errors
     /// Those of open(2).
-    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OwnedFd> {
+    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OpenFile> {
         let _ = (path, flags, permissions);
         Err(Errno::EROFS)
     }

@@ -1,16 +1,17 @@
-//! Opening: the descriptor is the host's own, of the lower file or of the store's.
+//! Opening: what is handed out is the lower file itself or the store's.
 
 use crate::lower::is_refusal;
 use crate::overlay::{Actor, Overlay, Resolved, Seen, Source};
 use abi::fs::{Caller, FileKind};
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use cow_store::path::canonical;
 use cow_store::{New, OFlags, Store};
-use std::os::fd::OwnedFd;
 
 impl Overlay {
     /// Opens `path` with `flags` of open(2), `O_CREAT`, `O_EXCL`, `O_TRUNC`, `O_PATH` and `O_TMPFILE` among
-    /// them. The result is a descriptor of the host, to be handed to the caller as it is. `permissions` has
+    /// them. The result is the tree's own open file: where that is a descriptor of the host, it is to be handed
+    /// to the caller as it is. `permissions` has
     /// the umask applied; `caller` owns what is made, where owners are virtual.
     ///
     /// The descriptor of a merged directory shows the store's names only: the names of the view are
@@ -33,7 +34,7 @@ impl Overlay {
         flags: OFlags,
         permissions: u32,
         caller: Caller,
-    ) -> Result<OwnedFd> {
+    ) -> Result<OpenFile> {
         let path = canonical(path)?;
         if flags.contains(OFlags::PATH) {
             return self.open_read(path, flags);
@@ -59,7 +60,7 @@ impl Overlay {
         }
     }
 
-    fn open_read(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    fn open_read(&self, path: &[u8], flags: OFlags) -> Result<OpenFile> {
         match (self.resolve(path)?, self.source()) {
             (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.open(path, flags),
             (Resolved::Upper(entry), Source::Store(store)) => {
@@ -77,16 +78,16 @@ impl Overlay {
         }
     }
 
-    fn open_write(&self, path: &[u8], seen: &Seen, flags: OFlags) -> Result<OwnedFd> {
+    fn open_write(&self, path: &[u8], seen: &Seen, flags: OFlags) -> Result<OpenFile> {
         let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
-        let store = match self.actor(path)? {
-            Actor::Real(tree) => return tree.try_open(path, flags, 0),
-            Actor::Store(store) => store,
-        };
         if seen.stat.kind() != FileKind::Regular {
             // Writing to a FIFO, socket or device changes no file.
             return self.open_read(path, flags.difference(OFlags::TRUNC));
         }
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_open(path, flags, 0),
+            Actor::Store(store) => store,
+        };
         if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
             match self.lower().try_open(path, flags, 0) {
                 Err(e) if is_refusal(e) => {}
@@ -104,18 +105,25 @@ impl Overlay {
         flags: OFlags,
         permissions: u32,
         caller: Caller,
-    ) -> Result<OwnedFd> {
+    ) -> Result<OpenFile> {
         let _change = self.lock();
         let parent = self.find_parent(path)?;
         let flags = flags | OFlags::CREATE | OFlags::EXCL;
         let store = match self.actor(path)? {
-            Actor::Real(tree) => return tree.try_open(path, flags, permissions),
+            Actor::Real(tree) => {
+                let fd = tree.try_open(path, flags, permissions)?;
+                tree.give(path, caller)?;
+                return Ok(fd);
+            }
             Actor::Store(store) => store,
         };
         let new = self.new_file(&parent, permissions, caller, false);
         if self.tries_lower(store, path) {
-            match self.lower().try_open(path, flags, permissions) {
+            // Where modes are virtual, one that would shut us out of the file below stays virtual.
+            let real = if self.options().vstat { permissions | 0o600 } else { permissions };
+            match self.lower().try_open(path, flags, real) {
                 Ok(fd) => {
+                    self.lower().give(path, caller)?;
                     self.own(store, path, &new)?;
                     return Ok(fd);
                 }
@@ -134,7 +142,7 @@ impl Overlay {
         flags: OFlags,
         permissions: u32,
         caller: Caller,
-    ) -> Result<OwnedFd> {
+    ) -> Result<OpenFile> {
         let seen = self.find(path)?;
         if !seen.stat.is_directory() {
             return Err(Errno::ENOTDIR);
@@ -163,7 +171,7 @@ impl Overlay {
     /// - `EINVAL`, `ENAMETOOLONG` if `path` is not canonical.
     /// - `ENOENT`, `ENOTDIR` if its directory is not there; `EEXIST` if it exists.
     /// - `EXDEV` if the file is not the store's: the host can name it, if its directory is the host's.
-    pub fn link_tmpfile(&self, fd: &OwnedFd, path: &[u8]) -> Result<()> {
+    pub fn link_tmpfile(&self, fd: &OpenFile, path: &[u8]) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
         self.find_parent(path)?;

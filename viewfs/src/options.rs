@@ -43,6 +43,7 @@ impl MountOptions {
     /// # Errors
     /// In check order:
     /// - `EINVAL` if two of `move`, `bind`, `merge`, `cow`, `mincow` are given.
+    /// - `EINVAL` if `renew` goes with one of them.
     /// - `EINVAL` if `vstat` goes with `move`, which changes nothing, or `merge`, which has no store.
     /// - `EINVAL` if a path after `except=` is not canonical or not below `target`.
     pub fn take(options: &mut abi::options::Options, target: &[u8]) -> Result<Self, MountError> {
@@ -58,6 +59,10 @@ impl MountOptions {
             if options.take_flag(word) && mode.replace(means).is_some() {
                 return Err(invalid(format!("option {word}: another mode was given too")));
             }
+        }
+        let renew = options.take_flag("renew");
+        if renew && mode.is_some() {
+            return Err(invalid("option renew: changes no mode, it goes alone".to_owned()));
         }
         let mode = mode.unwrap_or_default();
         let vstat = options.take_flag("vstat");
@@ -87,7 +92,7 @@ impl MountOptions {
             vstat,
             wok: options.take_flag("wok"),
             permanent: options.take_flag("permanent"),
-            renew: options.take_flag("renew"),
+            renew,
             except,
         })
     }
@@ -128,7 +133,7 @@ mod tests {
         assert!(o.is_excepted(b"tmp/x") && o.is_excepted(b"var/run") && !o.is_excepted(b"tmpx"));
         assert!(o.holds_excepted(b"var") && !o.holds_excepted(b"usr"));
         assert_eq!(take("", "/").unwrap().mode, Mode::Move);
-        assert_eq!(take("bind,permanent,renew,wok", "/a").unwrap().mode, Mode::Move);
+        assert_eq!(take("bind,permanent,wok", "/a").unwrap().mode, Mode::Move);
         assert_eq!(take("cow,except=/a/b/", "/a").unwrap().except, [b"b".to_vec()]);
     }
 
@@ -136,6 +141,7 @@ mod tests {
     fn contradictions_are_refused_with_the_word() {
         for (text, word) in [
             ("cow,merge", "cow"),
+            ("cow,renew", "renew"),
             ("vstat", "vstat"),
             ("merge,vstat", "vstat"),
             ("cow,except=tmp", "except=tmp"),

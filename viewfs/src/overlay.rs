@@ -4,6 +4,7 @@ use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
 use abi::module::MountError;
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use cow_store::path::{canonical, split};
 use cow_store::{Entry, Override, Stat, State, Store};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,10 @@ impl From<Store> for Source {
         Self::Store(Box::new(store))
     }
 }
+
+/// Links of a directory whose names are in two places: find(1) and fts(3) take it for "not known", as they do on
+/// overlayfs.
+const LINKS_UNKNOWN: u64 = 1;
 
 /// Where a name is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,8 +215,16 @@ impl Overlay {
                 let mut stat = store.stat(path, vstat)?;
                 // Names are made and removed in either of the two.
                 if let Ok(lower) = self.lower.stat(path) {
+                    stat.nlink = LINKS_UNKNOWN;
                     stat.mtime = stat.mtime.max(lower.mtime);
                     stat.ctime = stat.ctime.max(lower.ctime);
+                }
+                Ok(stat)
+            }
+            (Resolved::Merged, Source::Store(store)) => {
+                let mut stat = store.stat(path, vstat)?;
+                if self.lower.stat(path).is_ok_and(|lower| lower.is_directory()) {
+                    stat.nlink = LINKS_UNKNOWN;
                 }
                 Ok(stat)
             }
@@ -229,14 +242,40 @@ impl Overlay {
         Ok(stat)
     }
 
-    /// The attributes in the view of an open file of the store, from what the host's fstat(2) says: for
+    /// The attributes in the view of an open file of the store, from what fstat(2) says: for
     /// descriptors that the monitor handed out.
     ///
     /// # Errors
     /// - `EBADF` if there is no store; those of fstat(2).
-    pub fn stat_fd(&self, fd: &std::os::fd::OwnedFd) -> Result<Stat> {
+    pub fn stat_fd(&self, fd: &OpenFile) -> Result<Stat> {
         let store = self.store().ok_or(Errno::EBADF)?;
         Ok(store.stat_fd(fd, self.options.vstat)?)
+    }
+
+    /// Where the file that `path` shows lies on the host, if it lies there; of a name that does not exist,
+    /// where it would be looked for.
+    #[must_use]
+    pub fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let path = canonical(path).ok()?;
+        match (self.resolve(path).ok()?, &self.source) {
+            (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.host_path(path),
+            (Resolved::Linked(group), Source::Store(store)) => store.host_path(&group),
+            (Resolved::Merged, Source::Store(_)) if path.is_empty() => self.lower.host_path(path),
+            (Resolved::Upper(_) | Resolved::Merged, Source::Store(store)) => store.host_path(path),
+            _ => self.lower.host_path(path),
+        }
+    }
+
+    /// Where the tree below has `path` on the host, whatever the view shows there.
+    #[must_use]
+    pub fn lower_host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.lower.host_path(canonical(path).ok()?)
+    }
+
+    /// Whether the tree below has a directory at `path`, whatever the view shows there.
+    #[must_use]
+    pub fn lower_has_directory(&self, path: &[u8]) -> bool {
+        canonical(path).is_ok_and(|path| self.lower.stat(path).is_ok_and(|s| s.is_directory()))
     }
 
     /// The target of the symbolic link at `path`.

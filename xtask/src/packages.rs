@@ -16,26 +16,34 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 24] = [
+const PACKAGES: [Package; 32] = [
     package("acl", "setfacl"),
+    package("aspell", "aspell"),
+    package("aspell-en", "/usr/lib/aspell/en.multi"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
+    package("busybox-static", "busybox"),
     package("dosfstools", "mkfs.fat"),
     package("e2fsprogs", "debugfs"),
+    package("faketime", "faketime"),
     package("fdisk", "sfdisk"),
     package("gcc", "gcc"),
     package("gdisk", "sgdisk"),
     package("genisoimage", "genisoimage"),
+    package("genromfs", "genromfs"),
     package("git", "git"),
     package("libc6-dev", "/usr/include/stdio.h"),
     package("libpython3.11-testsuite", "/usr/lib/python3.11/test/test_os.py"),
     package("linux-libc-dev", "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    package("lsof", "lsof"),
     package("make", "make"),
     package("mount", "mount"),
     package("mtools", "mcopy"),
+    package("musl-tools", "musl-gcc"),
     package("nodejs", "node"),
     package("parted", "parted"),
     package("perl", "perl"),
+    package("procps", "ps"),
     package("python3", "python3"),
     package("qemu-utils", "qemu-img"),
     package("rsync", "rsync"),
@@ -44,7 +52,9 @@ const PACKAGES: [Package; 24] = [
 ];
 
 /// What `bench` compares with, and the programs that it times.
-const PEERS: [Package; 7] = [
+const PEERS: [Package; 9] = [
+    package("fakeroot", "fakeroot"),
+    package("fuse-overlayfs", "fuse-overlayfs"),
     package("fuse2fs", "fuse2fs"),
     package("fuseiso", "fuseiso"),
     package("gcc", "gcc"),

@@ -1,5 +1,6 @@
 //! Copying the data of one open file into another.
 
+use super::OpenFile;
 use abi::{Errno, Result};
 use rustix::fs::{self, SeekFrom};
 use rustix::io;
@@ -9,7 +10,8 @@ use std::os::fd::OwnedFd;
 const STEP_BYTES: usize = 1 << 20;
 
 /// FICLONE, then copy_file_range(2) over the stretches that hold data, then read and write.
-pub(super) fn copy(from: &OwnedFd, to: &OwnedFd) -> Result<()> {
+pub(super) fn copy(from: &OpenFile, to: &OpenFile) -> Result<()> {
+    let (Some(from), Some(to)) = (from.host(), to.host()) else { return from.copy_by_hand(to) };
     if fs::ioctl_ficlone(to, from).is_ok() {
         return Ok(());
     }
@@ -125,7 +127,7 @@ pub(super) fn errno(e: io::Errno) -> Errno {
 
 #[cfg(test)]
 mod tests {
-    use super::copy;
+    use super::{OpenFile, copy};
     use std::fs::File;
     use std::os::unix::fs::FileExt;
 
@@ -133,7 +135,8 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("copy");
         let to = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
-        copy(&from.into(), &to.into()).unwrap();
+        let file = |file: File| OpenFile::Host(file.into());
+        copy(&file(from), &file(to)).unwrap();
         std::fs::read(path).unwrap()
     }
 

@@ -1,11 +1,10 @@
 //! A [`Dir`] that dies.
 
-use super::{Dir, DirEntry, Move, Scanned};
+use super::{Dir, DirEntry, Move, OpenFile, Scanned};
 use crate::stat::Stat;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,7 +32,7 @@ impl<D: Dir> Faulty<D> {
 }
 
 impl<D: Dir> Dir for Faulty<D> {
-    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
+    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OpenFile> {
         if flags.intersects(OFlags::CREATE | OFlags::TRUNC) {
             self.spend()?;
         }
@@ -94,9 +93,9 @@ impl<D: Dir> Dir for Faulty<D> {
         self.inner.link(from, to)
     }
 
-    fn link_fd(&self, fd: &OwnedFd, to: &[u8]) -> Result<()> {
+    fn link_file(&self, file: &OpenFile, to: &[u8]) -> Result<()> {
         self.spend()?;
-        self.inner.link_fd(fd, to)
+        self.inner.link_file(file, to)
     }
 
     fn rename(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
@@ -134,12 +133,12 @@ impl<D: Dir> Dir for Faulty<D> {
         self.inner.set_times(path, atime, mtime)
     }
 
-    fn copy_data(&self, from: &OwnedFd, to: &OwnedFd, sync: bool) -> Result<()> {
+    fn copy_data(&self, from: &OpenFile, to: &OpenFile, sync: bool) -> Result<()> {
         self.spend()?;
         self.inner.copy_data(from, to, sync)
     }
 
-    fn append(&self, to: &OwnedFd, bytes: &[u8]) -> Result<()> {
+    fn append(&self, to: &OpenFile, bytes: &[u8]) -> Result<()> {
         match self.spend() {
             Ok(()) => self.inner.append(to, bytes),
             Err(e) => {
@@ -155,5 +154,9 @@ impl<D: Dir> Dir for Faulty<D> {
     fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
         self.spend()?;
         self.inner.truncate(path, size_bytes)
+    }
+
+    fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.inner.host_path(path)
     }
 }

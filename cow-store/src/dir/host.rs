@@ -1,7 +1,7 @@
 //! A directory of the host, reached through an open handle.
 
 use super::copy::{copy, errno};
-use super::{Dir, DirEntry, Move, Scanned};
+use super::{Dir, DirEntry, Move, OpenFile, Scanned};
 use crate::path::split;
 use crate::stat::Stat;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
@@ -24,13 +24,21 @@ const XATTR_BYTES_MAX: usize = 65536;
 #[derive(Debug)]
 pub struct HostDir {
     root: OwnedFd,
+    path: Option<Vec<u8>>,
 }
 
 impl HostDir {
     /// The tree below `root`, an open directory.
     #[must_use]
     pub const fn new(root: OwnedFd) -> Self {
-        Self { root }
+        Self { root, path: None }
+    }
+
+    /// Tells where it lies, for [`host_path`](Dir::host_path).
+    #[must_use]
+    pub fn known_as(mut self, path: Vec<u8>) -> Self {
+        self.path = Some(path);
+        self
     }
 
     /// The handle itself.
@@ -127,8 +135,8 @@ fn sized(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec
 }
 
 impl Dir for HostDir {
-    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
-        self.open_raw(path, flags, mode)
+    fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OpenFile> {
+        self.open_raw(path, flags, mode).map(OpenFile::Host)
     }
 
     fn stat(&self, path: &[u8]) -> Result<Stat> {
@@ -242,7 +250,8 @@ impl Dir for HostDir {
         })
     }
 
-    fn link_fd(&self, fd: &OwnedFd, to: &[u8]) -> Result<()> {
+    fn link_file(&self, file: &OpenFile, to: &[u8]) -> Result<()> {
+        let fd = file.host().ok_or(Errno::EXDEV)?;
         let magic = format!("/proc/self/fd/{}", fd.as_raw_fd());
         self.at(to, |at, name| {
             fs::linkat(fs::CWD, magic.as_str(), at, name, AtFlags::SYMLINK_FOLLOW)
@@ -292,15 +301,13 @@ impl Dir for HostDir {
         self.at(path, |at, name| fs::utimensat(at, name, &times, AtFlags::SYMLINK_NOFOLLOW))
     }
 
-    fn copy_data(&self, from: &OwnedFd, to: &OwnedFd, sync: bool) -> Result<()> {
+    fn copy_data(&self, from: &OpenFile, to: &OpenFile, sync: bool) -> Result<()> {
         copy(from, to)?;
-        if sync {
-            fs::fsync(to).map_err(errno)?;
-        }
-        Ok(())
+        if sync { to.sync(false) } else { Ok(()) }
     }
 
-    fn append(&self, to: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
+    fn append(&self, to: &OpenFile, mut bytes: &[u8]) -> Result<()> {
+        let to = to.host().ok_or(Errno::EBADF)?;
         while !bytes.is_empty() {
             let n = io::write(to, bytes).map_err(errno)?;
             if n == 0 {
@@ -314,6 +321,15 @@ impl Dir for HostDir {
     fn truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {
         let fd = self.open_raw(path, OFlags::WRONLY | OFlags::NONBLOCK, 0)?;
         fs::ftruncate(&fd, size_bytes).map_err(errno)
+    }
+
+    fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let base = self.path.as_deref()?;
+        Some(match (path, base) {
+            (b"", _) => base.to_vec(),
+            (_, b"/") => [b"/", path].concat(),
+            _ => [base, b"/", path].concat(),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions that change nothing.
 
 use super::{SHADOW_KEY, Store};
+use crate::dir::OpenFile;
 use crate::error::Error;
 use crate::override_stat::RawOverride;
 use crate::path::{canonical, is_private, join};
@@ -8,7 +9,6 @@ use crate::stat::Stat;
 use crate::tree::{Entry, State};
 use abi::Errno;
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 
 impl Store {
     /// What the store says about `path`. No system call is made.
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// - `ENOENT` if the store has no file there; those of open(2).
-    pub fn open_upper(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Error> {
+    pub fn open_upper(&self, path: &[u8], flags: OFlags) -> Result<OpenFile, Error> {
         let path = canonical(path)?;
         self.entry(path)?;
         if self.is_read_only() && !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty() {
@@ -62,6 +62,12 @@ impl Store {
         }
         let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
         self.dir.open(path, flags, 0).map_err(self.host("open", path))
+    }
+
+    /// Where the store's own file at `path` lies on the host, if the store is there.
+    #[must_use]
+    pub fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.dir.host_path(path)
     }
 
     /// The attributes of the store's own file at `path` as the view shows them; owner and group only if
@@ -81,23 +87,15 @@ impl Store {
     ///
     /// # Errors
     /// - [`Error::Metadata`] if the attributes recorded on it are not valid.
-    pub fn stat_fd(&self, fd: &OwnedFd, with_owner: bool) -> Result<Stat, Error> {
-        let raw = rustix::fs::fstat(fd).map_err(|e| Error::Host {
-            call: "fstat",
-            path: Vec::new(),
-            errno: Errno::from_raw(e.raw_os_error()),
-        })?;
-        let mut stat = Stat::from(&raw);
+    pub fn stat_fd(&self, fd: &OpenFile, with_owner: bool) -> Result<Stat, Error> {
+        let mut stat = fd.stat().map_err(self.host("fstat", b""))?;
         if let Some(entry) = self.entry_by_ino(stat.ino) {
             self.dress(&mut stat, &entry, with_owner);
             return Ok(stat);
         }
         // The file has no name any more: what is known of it is on itself.
-        let mut text = [0_u8; 96];
-        let name = String::from_utf8_lossy(crate::override_stat::OVERRIDE_XATTR);
-        if let Ok(n) = rustix::fs::fgetxattr(fd, name.as_ref(), &mut text[..]) {
-            let text = RawOverride(text.get(..n).unwrap_or_default());
-            text.check(b"")?.apply(&mut stat, with_owner);
+        if let Some(text) = fd.xattr(crate::override_stat::OVERRIDE_XATTR) {
+            RawOverride(&text).check(b"")?.apply(&mut stat, with_owner);
         }
         Ok(stat)
     }
@@ -119,10 +117,7 @@ impl Store {
             stat.ino = origin.ino;
             stat.dev = origin.dev;
         }
-        if entry.is_directory() {
-            // find(1) and fts(3) take 1 for "not known", as overlayfs does.
-            stat.nlink = 1;
-        } else {
+        if !entry.is_directory() {
             stat.nlink = entry.names.max(1);
             if let Some(remaining) = entry.origin.and_then(|o| self.remaining(o.dev, o.ino)) {
                 stat.nlink = entry.names.saturating_add(remaining);

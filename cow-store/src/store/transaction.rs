@@ -1,14 +1,13 @@
 //! Operations that are more than one call: written to the log as an intent, then done, then marked.
 
 use super::{Index, Store, Writer};
-use crate::dir::Move;
+use crate::dir::{Move, OpenFile};
 use crate::error::Error;
 use crate::format::{LINKS_PATH, LOG_PATH, TMP_PATH};
 use crate::log::{Facts, Record, Replay, Step};
 use crate::path::join;
 use abi::Errno;
 use rustix::fs::OFlags;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 /// A log below this length is never rewritten.
@@ -80,7 +79,7 @@ impl Store {
         Ok(())
     }
 
-    fn open_log(&self, path: &[u8]) -> Result<OwnedFd, Error> {
+    fn open_log(&self, path: &[u8]) -> Result<OpenFile, Error> {
         self.dir()
             .open(path, OFlags::CREATE | OFlags::WRONLY | OFlags::APPEND, 0o600)
             .map_err(self.host("open", path))
@@ -100,8 +99,7 @@ impl Store {
             return Err(self.host("write", LOG_PATH)(errno));
         }
         if self.syncs() {
-            rustix::fs::fdatasync(fd)
-                .map_err(|e| self.host("fdatasync", LOG_PATH)(Errno::from_raw(e.raw_os_error())))?;
+            fd.sync(true).map_err(self.host("fdatasync", LOG_PATH))?;
         }
         writer.log_bytes = writer.log_bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
         Ok(())

@@ -1,7 +1,7 @@
 //! A store in a temporary directory, and its whole state as text.
 
 use abi::fs::{FileKind, XattrFlags};
-use cow_store::dir::{Dir, Faulty, HostDir};
+use cow_store::dir::{Dir, Faulty, HostDir, OpenFile};
 use cow_store::path::join;
 use cow_store::{Access, Form, Lower, OFlags, Stat, State, Store, WhiteoutForm};
 use std::fs::File;
@@ -103,14 +103,14 @@ impl LowerTree {
     }
 }
 
-pub(crate) fn write(fd: OwnedFd, text: &str) {
-    File::from(fd).write_all(text.as_bytes()).unwrap();
+pub(crate) fn write(fd: OpenFile, text: &str) {
+    File::from(fd.into_host().unwrap()).write_all(text.as_bytes()).unwrap();
 }
 
 pub(crate) fn read(store: &Store, path: &str) -> String {
     let mut text = String::new();
     let fd = store.open_upper(path.as_bytes(), OFlags::RDONLY).unwrap();
-    File::from(fd).read_to_string(&mut text).unwrap();
+    fd.reader().read_to_string(&mut text).unwrap();
     text
 }
 

@@ -6,7 +6,7 @@ use crate::entry::{Entry, SHARED_BIT};
 use crate::error::{Corrupt, Error, Unsupported};
 use crate::extent;
 use crate::index::DirectoryCache;
-use crate::node::{Coding, Content, FileData, Node};
+use crate::node::{Coding, Content, FileData, Node, NodeCache};
 use crate::volume::Volume;
 use crate::zisofs::{BlockCache, CompressedFile};
 use abi::fs::{
@@ -40,6 +40,7 @@ struct Shared {
 pub(crate) struct Iso9660 {
     volume: Volume,
     indexes: DirectoryCache,
+    nodes: NodeCache,
     blocks: BlockCache,
     ancestry: Ancestry,
     shared: Mutex<HashMap<u64, Shared>>,
@@ -61,6 +62,7 @@ impl Iso9660 {
         Ok(Self {
             volume,
             indexes: DirectoryCache::default(),
+            nodes: NodeCache::default(),
             blocks: BlockCache::default(),
             ancestry: Ancestry::default(),
             shared: Mutex::default(),
@@ -70,12 +72,15 @@ impl Iso9660 {
     }
 
     /// The inode behind a number that the caller holds.
-    fn node(&self, ino: Ino) -> Result<Node> {
+    fn node(&self, ino: Ino) -> Result<Arc<Node>> {
         let position = if ino.0 & SHARED_BIT == 0 {
             ino.0
         } else {
             lock(&self.shared).get(&ino.0).ok_or(Errno::ESTALE)?.position
         };
+        if let Some(node) = self.nodes.get(ino) {
+            return Ok(node);
+        }
         if position >= self.volume.device_bytes() {
             return Err(Errno::ESTALE);
         }
@@ -87,7 +92,7 @@ impl Iso9660 {
             }
             Err(error) => return Err(error.settle("read an inode")),
         };
-        if node.attr.ino == ino { Ok(node) } else { Err(Errno::ESTALE) }
+        if node.attr.ino == ino { Ok(self.nodes.keep(node)) } else { Err(Errno::ESTALE) }
     }
 
     /// What the record at `position` describes; `None` if it is not the one that gives the inode its number.
@@ -180,7 +185,8 @@ impl FileSystem for Iso9660 {
 
     fn lookup(&self, parent: Ino, name: Name<'_>) -> Result<Attr> {
         let entry = self.find(parent, name)?.ok_or(Errno::ENOENT)?;
-        self.enter(parent, entry).map(|node| node.attr).map_err(|error| error.settle("lookup"))
+        let node = self.enter(parent, entry).map_err(|error| error.settle("lookup"))?;
+        Ok(self.nodes.keep(node).attr.clone())
     }
 
     fn forget(&self, ino: Ino, count: u64) {
@@ -197,12 +203,12 @@ impl FileSystem for Iso9660 {
     }
 
     fn getattr(&self, ino: Ino) -> Result<Attr> {
-        self.node(ino).map(|node| node.attr)
+        self.node(ino).map(|node| node.attr.clone())
     }
 
     fn readlink(&self, ino: Ino) -> Result<Vec<u8>> {
-        match self.node(ino)?.content {
-            Content::Link(target) => Ok(target),
+        match &self.node(ino)?.content {
+            Content::Link(target) => Ok(target.clone()),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -212,9 +218,11 @@ impl FileSystem for Iso9660 {
         if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
             return Err(Errno::EROFS);
         }
-        let file = match node.content {
-            Content::Directory(directory) => OpenFile::Directory(directory),
-            Content::File(data) => self.open_data(data).map_err(|error| error.settle("open"))?,
+        let file = match &node.content {
+            Content::Directory(directory) => OpenFile::Directory(*directory),
+            Content::File(data) => {
+                self.open_data(data.clone()).map_err(|error| error.settle("open"))?
+            }
             Content::Link(_) | Content::Special => return Err(Errno::ENXIO),
         };
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);

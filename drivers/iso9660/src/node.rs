@@ -1,4 +1,6 @@
 //! An inode: attributes, and what is behind it.
+//!
+//! The image does not change, so that an inode is read once while it is in use.
 
 use crate::directory::Directory;
 use crate::entry::Entry;
@@ -9,6 +11,14 @@ use crate::rock::{Compressed, RockRidge};
 use crate::volume::Volume;
 use abi::dev::DevNum;
 use abi::fs::{Attr, FileKind, Ino};
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The most inodes that are kept.
+const CACHED_NODES_MAX: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// A file in more pieces than this is read anew each time: an image must not decide how much memory is used.
+const CACHED_SECTIONS_MAX: usize = 64;
 
 /// What everybody may do with files and directories of which nothing is said.
 const DEFAULT_PERM: u16 = 0o555;
@@ -49,6 +59,40 @@ pub(crate) enum Content {
 pub(crate) struct Node {
     pub(crate) attr: Attr,
     pub(crate) content: Content,
+}
+
+/// The inodes used last.
+pub(crate) struct NodeCache(Mutex<LruCache<u64, Arc<Node>>>);
+
+impl Default for NodeCache {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(CACHED_NODES_MAX)))
+    }
+}
+
+impl NodeCache {
+    fn lock(&self) -> MutexGuard<'_, LruCache<u64, Arc<Node>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The inode of this number, if it is kept.
+    pub(crate) fn get(&self, ino: Ino) -> Option<Arc<Node>> {
+        self.lock().get(&ino.0).map(Arc::clone)
+    }
+
+    /// Keeps an inode.
+    pub(crate) fn keep(&self, node: Node) -> Arc<Node> {
+        let node = Arc::new(node);
+        let is_small = match &node.content {
+            Content::File(data) => data.sections.len() <= CACHED_SECTIONS_MAX,
+            Content::Link(target) => target.len() <= 4096,
+            Content::Directory(_) | Content::Special => true,
+        };
+        if is_small {
+            self.lock().put(node.attr.ino.0, Arc::clone(&node));
+        }
+        node
+    }
 }
 
 impl Node {

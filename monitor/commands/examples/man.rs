@@ -22,6 +22,9 @@ fn main() -> Result<()> {
             generate_to(shell, &mut command, &name, &completions)
                 .with_context(|| format!("the completions of {name} for {shell}"))?;
         }
+    }
+    for command in commands::cli::pages() {
+        let name = command.get_name().to_owned();
         let page = pages.join(format!("{name}.1"));
         let text = manual(command).with_context(|| format!("the manual page of {name}"))?;
         fs::write(&page, text).with_context(|| format!("write {}", page.display()))?;
@@ -68,4 +71,20 @@ fn notes_section(notes: &str) -> String {
         is_literal = false;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::manual;
+
+    #[test]
+    fn every_page_has_its_sections() {
+        for command in commands::cli::pages() {
+            let name = command.get_name().to_owned();
+            let page = String::from_utf8(manual(command).expect("a page")).expect("ASCII");
+            for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "VERSION"] {
+                assert!(page.contains(&format!(".SH {section}\n")), "{name}: {section}");
+            }
+        }
+    }
 }

@@ -1,8 +1,11 @@
-//! `umview stat`, `umview tree`, `umview explain`: questions about the running view.
+//! `umview stat`, `umview tree`, `umview top`, `umview explain`: questions about the running view.
 
 use crate::ask;
+use crate::cli::Top;
 use crate::finish::answer;
+use crate::top::top;
 use anyhow::Result;
+use clap::Parser;
 use monitor::control::Request;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -13,15 +16,26 @@ const KINDS: [&str; 5] = ["native", "return", "descriptor", "rewrite", "later"];
 /// A question in the place of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Question {
-    Stat { json: bool },
-    Tree { json: bool },
-    Explain { path: String },
+    Stat {
+        json: bool,
+    },
+    Tree {
+        json: bool,
+    },
+    Explain {
+        path: String,
+    },
+    /// With the words behind it.
+    Top {
+        words: Vec<String>,
+    },
 }
 
 impl Question {
     /// Reads the words behind `umview`; `None` if they are a command line.
     ///
-    /// Only the exact forms are questions, so that `stat FILE` and `tree DIR` stay the commands that they are.
+    /// Only the exact forms are questions, so that `stat FILE` and `tree DIR` stay the commands that they are; `top`
+    /// has options of ours where the first has a name, and top(1) only letters.
     pub(crate) fn read(words: &[OsString]) -> Option<Self> {
         let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
         match words?.as_slice() {
@@ -29,6 +43,9 @@ impl Question {
             ["stat", "--json"] => Some(Self::Stat { json: true }),
             ["tree"] => Some(Self::Tree { json: false }),
             ["tree", "--json"] => Some(Self::Tree { json: true }),
+            ["top", words @ ..] if words.first().is_none_or(|word| word.starts_with("--")) => {
+                Some(Self::Top { words: words.iter().map(|word| (*word).to_owned()).collect() })
+            }
             ["explain", path] => Some(Self::Explain { path: (*path).to_owned() }),
             _ => None,
         }
@@ -39,20 +56,24 @@ impl Question {
     /// # Errors
     /// Outside a view; if a folder of the name does not exist.
     pub(crate) fn ask(&self) -> Result<()> {
-        let (request, json) = match self {
-            Self::Stat { json } => (Request::Stat, *json),
-            Self::Tree { json } => (Request::Tree, *json),
-            Self::Explain { path } => (Request::Explain { path: path.clone() }, false),
-        };
-        let reply = ask(&request)?;
         let text = match self {
-            _ if json => format!("{reply:#}\n"),
-            Self::Stat { .. } => counts(&reply),
-            Self::Tree { .. } => tree(&reply),
-            Self::Explain { .. } => explanation(&reply),
+            Self::Stat { json } => shown(&Request::Stat, *json, counts)?,
+            Self::Tree { json } => shown(&Request::Tree, *json, tree)?,
+            Self::Explain { path } => {
+                shown(&Request::Explain { path: path.clone() }, false, explanation)?
+            }
+            Self::Top { words } => {
+                let own_name = "umview top".to_owned();
+                return top(&Top::parse_from(std::iter::once(&own_name).chain(words)));
+            }
         };
         answer(&text)
     }
+}
+
+fn shown(request: &Request, json: bool, in_words: fn(&Value) -> String) -> Result<String> {
+    let reply = ask(request)?;
+    Ok(if json { format!("{reply:#}\n") } else { in_words(&reply) })
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -163,9 +184,21 @@ mod tests {
         assert_eq!(read("stat"), Some(Question::Stat { json: false }));
         assert_eq!(read("tree --json"), Some(Question::Tree { json: true }));
         assert_eq!(read("explain /x"), Some(Question::Explain { path: "/x".into() }));
-        for command in
-            ["", "stat /etc", "stat -c %i", "tree /", "-- stat", "explain", "explain a b", "ls"]
-        {
+        let words = vec!["--once".to_owned(), "--json".to_owned()];
+        assert_eq!(read("top --once --json"), Some(Question::Top { words }));
+        assert_eq!(read("top"), Some(Question::Top { words: Vec::new() }));
+        for command in [
+            "top -b",
+            "-- top",
+            "",
+            "stat /etc",
+            "stat -c %i",
+            "tree /",
+            "-- stat",
+            "explain",
+            "explain a b",
+            "ls",
+        ] {
             assert_eq!(read(command), None, "{command}");
         }
     }

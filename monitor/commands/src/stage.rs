@@ -7,7 +7,9 @@ use crate::mount_options::MountOptions;
 use crate::script::Script;
 use crate::{ask, login, mount};
 use anyhow::{Context, Error, Result, bail};
+use monitor::control::Request;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,13 +23,28 @@ pub(crate) const CAN_NOT_START: u8 = 125;
 
 /// What is to be done, in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Stage {
+    /// Variables for the script and the command.
+    pub environment: BTreeMap<String, String>,
+    /// Names that mean a file system type.
+    pub aliases: Vec<(String, String)>,
     /// `TYPE:SOURCE:TARGET[:OPTIONS]` each.
     pub mounts: Vec<String>,
+    /// Files to write, with what is written: the steering files of what was mounted.
+    pub settings: Vec<(String, String)>,
     /// A script, read by the shell that becomes the rest.
     pub script: Option<Script>,
+    /// The root, by chroot(2).
+    pub root: Option<String>,
+    /// The working directory, in that root.
+    pub directory: Option<String>,
     /// The user who runs the command.
     pub su: Option<String>,
+    /// The ids that run the command.
+    pub ids: Option<Ids>,
+    /// The command has root's ids, and the environment of who started the view.
+    pub is_root: bool,
     /// The name that the command has for itself, where it is not its first word.
     pub own_name: Option<String>,
 }
@@ -41,8 +58,8 @@ impl Stage {
         if *self == Self::default() {
             return Ok(command.to_vec());
         }
-        if let Self { mounts, script: Some(script), su: None, own_name: None } = self
-            && mounts.is_empty()
+        if let Some(script) = &self.script
+            && *self == (Self { script: Some(script.clone()), ..Self::default() })
         {
             return Ok(script.before(command));
         }
@@ -75,24 +92,67 @@ impl Stage {
     }
 
     fn prepare(&mut self, command: &[OsString]) -> Result<Command> {
+        for (alias, fs_type) in std::mem::take(&mut self.aliases) {
+            ask(&Request::Alias { alias, fs_type: Some(fs_type) })?;
+        }
         for text in std::mem::take(&mut self.mounts) {
-            MountLine::read(&text)?.call().context("--mount")?;
+            MountLine::read(&text)?.call().context("mount")?;
+        }
+        for (file, text) in std::mem::take(&mut self.settings) {
+            let written = std::fs::write(&file, format!("{text}\n"));
+            written.with_context(|| format!("write {text:?} to {file}"))?;
         }
         if let Some(script) = self.script.take() {
-            let words = script.before(&self.before(command)?);
-            return program(&words);
+            let environment = self.environment.clone();
+            let mut program = program(&script.before(&self.before(command)?))?;
+            program.envs(environment);
+            return Ok(program);
+        }
+        if let Some(root) = &self.root {
+            nix::unistd::chroot(root.as_str()).with_context(|| format!("chroot to {root}"))?;
+            std::env::set_current_dir("/").context("the new root")?;
+        }
+        if let Some(directory) = &self.directory {
+            std::env::set_current_dir(directory).with_context(|| format!("cd to {directory}"))?;
         }
         let mut program = program(command)?;
-        if let Some(user) = &self.su {
-            let account = Account::named(user).context("--su")?;
-            ask(&account.request()).with_context(|| format!("--su: become {user}"))?;
-            login::of_user(&mut program, &account);
-        }
+        self.become_user(&mut program)?;
+        program.envs(&self.environment);
         if let Some(name) = &self.own_name {
             program.arg0(name);
         }
         Ok(program)
     }
+
+    fn become_user(&self, program: &mut Command) -> Result<()> {
+        if let Some(user) = &self.su {
+            let account = Account::named(user).context("--su")?;
+            ask(&account.request()).with_context(|| format!("--su: become {user}"))?;
+            login::of_user(program, &account);
+        }
+        if let Some(Ids { uid, gid, groups }) = &self.ids {
+            let request = Request::Su { uid: *uid, gid: *gid, groups: groups.clone() };
+            ask(&request).with_context(|| format!("become user {uid}"))?;
+        }
+        if self.is_root {
+            let account = Account::named("root")?;
+            ask(&account.request()).context("become root")?;
+            let path = std::env::var("PATH").unwrap_or_default();
+            program.env("PATH", login::with_root_path(&path));
+        }
+        Ok(())
+    }
+}
+
+/// Ids of a user who need not be in /etc/passwd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
 }
 
 fn program(words: &[OsString]) -> Result<Command> {
@@ -148,6 +208,16 @@ impl MountLine {
         })
     }
 
+    /// The text that [`read`](Self::read) makes this of.
+    pub(crate) fn write(&self) -> String {
+        let part = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+        let mut parts = vec![part(&self.fs_type), part(&self.source), part(&self.target)];
+        if !self.options.is_empty() {
+            parts.push(part(&self.options));
+        }
+        parts.join(":")
+    }
+
     fn call(&self) -> Result<()> {
         let options = MountOptions::read([self.options.as_str()]);
         mount::call(&self.fs_type, Path::new(&self.source), Path::new(&self.target), &options)
@@ -177,7 +247,9 @@ mod tests {
             ("t:a\\\\:b\\n", line("t", "a\\", "b\\n", "")),
         ];
         for (text, expect) in table {
-            assert_eq!(MountLine::read(text).unwrap(), expect, "{text}");
+            let read = MountLine::read(text).unwrap();
+            assert_eq!(read, expect, "{text}");
+            assert_eq!(MountLine::read(&read.write()).unwrap(), expect, "{text}");
         }
         // Error: too few parts, too many, an empty one.
         for text in ["", "a:b", "a:b:c:d:e", "a::c", ":b:c"] {

@@ -1,5 +1,6 @@
 //! The start of a view: which engine, which modules, what runs first.
 
+use crate::composition::Composition;
 use crate::stage::{MountLine, Stage};
 use abi::module::Claim;
 use anyhow::{Context, Result, bail};
@@ -28,42 +29,26 @@ pub struct Start {
     pub name: String,
     /// No nested views.
     pub no_nesting: bool,
+    /// Virtual files have placeholders, never files of `/dev/fuse`.
+    pub no_fuse: bool,
     /// No greeting.
     pub quiet: bool,
     /// What to log, in the words of `tracing` filters.
     pub log: Option<String>,
+    /// The other processes of the view end with the first one.
+    pub ends_with_first: bool,
     /// The command and its arguments.
     pub command: Vec<OsString>,
 }
 
-/// Every file system driver that this build has.
-#[must_use]
-pub fn drivers() -> Vec<Arc<dyn abi::fs::FileSystemType>> {
-    vec![
-        Arc::new(ext2::Ext2Type),
-        Arc::new(fat::FatType),
-        Arc::new(iso9660::Iso9660Type),
-        Arc::new(umfuse::memfs::MemFsType),
-    ]
-}
-
-/// Every module that this build has.
-fn modules() -> Vec<Arc<dyn abi::module::Module>> {
-    let mut all: Vec<Arc<dyn abi::module::Module>> = vec![
-        Arc::new(umfuse::Umfuse::new(drivers())),
-        Arc::new(umdev::Umdev::new()),
-        Arc::new(ummisc::Ummisc),
-        Arc::new(umbinfmt::Umbinfmt),
-    ];
-    all.extend(monitor::builtin::modules());
-    all
-}
+/// Seconds between TERM and KILL for what runs on when the first process of such a view has ended.
+pub(crate) const GRACE_SECONDS: u64 = 2;
 
 /// Starts a view and returns how its first process ended; in the monitor process itself it does not return.
 ///
 /// # Errors
 /// What keeps the view from starting, with the next step.
-pub fn run(start: &Start) -> Result<Ended> {
+pub fn run(start: &Start, parts: &Composition) -> Result<Ended> {
     let back_end = match start.engine {
         Some(chosen) => chosen,
         None => engine::probe::choose()?,
@@ -72,27 +57,34 @@ pub fn run(start: &Start) -> Result<Ended> {
         bail!("no command");
     }
     let mut start = start.clone();
-    load_for_mounts(&mut start)?;
+    load_for_mounts(&mut start, parts)?;
     greet(&start, back_end);
     let report = match front::split().context("fork of the monitor")? {
+        Role::Front(waiting) if start.ends_with_first => return Ok(waiting.wait_for_all()),
         Role::Front(waiting) => return Ok(waiting.wait()),
         Role::Monitor(report) => report,
     };
     // The front ends when the report is gone, and we with it: not before the cause is told.
     let report = Rc::new(RefCell::new(report));
-    if let Err(error) = be_the_monitor(&start, back_end, &report) {
+    if let Err(error) = be_the_monitor(&start, parts, back_end, &report) {
         crate::finish::say("umview", &format!("{error:#}"));
         std::process::exit(125);
     }
     std::process::exit(0);
 }
 
-fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>) -> Result<()> {
+fn be_the_monitor(
+    start: &Start,
+    parts: &Composition,
+    back_end: BackEnd,
+    report: &Rc<RefCell<Report>>,
+) -> Result<()> {
     begin_log(start);
     let monitor = Monitor::new(Settings {
-        modules: modules(),
+        modules: parts.modules(),
         name: start.name.clone(),
         may_nest: !start.no_nesting,
+        may_use_fuse: !start.no_fuse,
     });
     for name in &start.preload {
         monitor.preload(name).map_err(anyhow::Error::msg).with_context(|| format!("-p {name}"))?;
@@ -100,7 +92,7 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
     let launch = Launch { back_end, command: first_command(start)?, groups };
     let on_exit = Rc::clone(report);
-    let at_end = Arc::clone(&monitor);
+    let (at_end, ends_with_first) = (Arc::clone(&monitor), start.ends_with_first);
     launch::run(
         &launch,
         |engine| {
@@ -109,12 +101,17 @@ fn be_the_monitor(start: &Start, back_end: BackEnd, report: &Rc<RefCell<Report>>
             Arc::clone(&monitor) as Arc<dyn engine::Dispatcher>
         },
         Box::new(move |status| {
-            at_end.sync_all();
+            at_end.end();
             on_exit.borrow_mut().tell(status);
+            if ends_with_first {
+                // Not here: this thread is the one that hears of their ends.
+                let monitor = Arc::clone(&at_end);
+                std::thread::spawn(move || monitor.end_all(GRACE_SECONDS));
+            }
         }),
     )
     .context("the view could not be started")?;
-    monitor.sync_all();
+    monitor.end();
     Ok(())
 }
 
@@ -139,8 +136,8 @@ fn first_command(start: &Start) -> Result<Vec<CString>> {
 }
 
 /// The modules of the mounts that are not loaded by `-p`: from the first instruction on, which is cheaper than later.
-fn load_for_mounts(start: &mut Start) -> Result<()> {
-    let all = modules();
+fn load_for_mounts(start: &mut Start, parts: &Composition) -> Result<()> {
+    let all = parts.modules();
     for text in &start.stage.mounts {
         let line = MountLine::read(text)?;
         let Some(module) = all.iter().find(|m| has_type(m.as_ref(), &line.fs_type)) else {
@@ -163,10 +160,10 @@ fn has_type(module: &dyn abi::module::Module, fs_type: &str) -> bool {
 }
 
 /// The modules that a nested view needs for its mounts.
-pub(crate) fn modules_of(mounts: &[String]) -> Result<Vec<String>> {
+pub(crate) fn modules_of(mounts: &[String], parts: &Composition) -> Result<Vec<String>> {
     let stage = Stage { mounts: mounts.to_vec(), ..Stage::default() };
     let mut start = Start { stage, ..Start::default() };
-    load_for_mounts(&mut start)?;
+    load_for_mounts(&mut start, parts)?;
     Ok(start.preload)
 }
 

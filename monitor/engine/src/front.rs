@@ -21,6 +21,7 @@ pub enum Role {
 /// The waiting side.
 pub struct Front {
     status: OwnedFd,
+    monitor: Tid,
 }
 
 /// The telling side.
@@ -47,10 +48,10 @@ pub fn split() -> io::Result<Role> {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
     let parent = std::process::id();
     match sys::fork()? {
-        Some(Tid(_)) => {
+        Some(monitor) => {
             drop(write);
             sys::ignore_terminal_signals();
-            Ok(Role::Front(Front { status: read }))
+            Ok(Role::Front(Front { status: read, monitor }))
         }
         None => {
             drop(read);
@@ -79,6 +80,25 @@ impl Front {
             Ended::Code(libc::WEXITSTATUS(status))
         }
     }
+}
+
+impl Front {
+    /// Waits until the last process of the view has ended and the monitor with it, and tells how the first one
+    /// ended. From here on the terminal's signals end this process as they end any other.
+    #[must_use]
+    pub fn wait_for_all(self) -> Ended {
+        let monitor = nix::unistd::Pid::from_raw(self.monitor.0);
+        let ended = self.wait();
+        while nix::sys::wait::waitpid(monitor, None) == Err(nix::errno::Errno::EINTR) {}
+        sys::heed_terminal_signals();
+        ended
+    }
+}
+
+/// Whether the terminal's signals (SIGINT, SIGQUIT) end this process: not while it waits for one that they are for, as
+/// in system(3).
+pub fn heed_terminal_signals(heeds: bool) {
+    if heeds { sys::heed_terminal_signals() } else { sys::ignore_terminal_signals() }
 }
 
 impl Ended {

@@ -257,6 +257,14 @@ fn install_filter(
     let (addr, old) = injection.put(&bytes)?;
     let args = [seccomp::SET_MODE_FILTER, flags | seccomp::TSYNC, addr, 0, 0, 0];
     let mut outcome = injection.call(libc::SYS_seccomp, args)?;
+    if matches!(outcome, Outcome::Done(r) if r == -i64::from(libc::EACCES)) {
+        // It was root and is no longer. As seccomp(2) asks of who is not, it gives up set-id programs.
+        let promise = [libc::PR_SET_NO_NEW_PRIVS as u64, 1, 0, 0, 0, 0];
+        if let Outcome::Died(status) = injection.call(libc::SYS_prctl, promise)? {
+            return Ok(Outcome::Died(status));
+        }
+        outcome = injection.call(libc::SYS_seccomp, args)?;
+    }
     if matches!(outcome, Outcome::Done(r) if r < 0) {
         // Threads whose filters differ from ours can't be synchronised: this thread at least.
         let alone = [args[0], flags & !seccomp::TSYNC_ESRCH, addr, 0, 0, 0];

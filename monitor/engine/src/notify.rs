@@ -14,7 +14,8 @@ use crate::tracee::{HostTracee, Tracee};
 use crate::tracer::family;
 use crate::{TaskStart, Tid};
 use abi::Errno;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -195,7 +196,7 @@ fn without_registers(
     answer: Answer,
 ) -> Answer {
     let Answer::Rewrite(rewrite) = answer else { return answer };
-    let lend = |file: &std::fs::File| seccomp::add_fd(listener.fd.as_fd(), id, file.as_fd());
+    let lend = |file: &std::fs::File| seccomp::add_fd(listener.fd.as_fd(), id, file.as_fd(), true);
     match in_place::overwrite(engine, tracee, call, *rewrite, &lend) {
         Ok(()) => Answer::Native,
         Err(errno) => Answer::Return(Err(errno)),
@@ -245,22 +246,22 @@ pub(crate) fn finish(
             }
         }
         Answer::Rewrite(_) if !tracee.is_traced() => {
-            reply_now(listener, id, &Answer::Return(Err(Errno::EPERM)));
+            reply_now(listener, id, Answer::Return(Err(Errno::EPERM)));
         }
         rewrite @ (Answer::Rewrite(_) | Answer::DetachAndRestart) => {
             if tracee.is_traced() {
                 send_to_tracer(engine, listener, id, tracee, Box::new(rewrite));
             } else {
-                reply_now(listener, id, &Answer::Native);
+                reply_now(listener, id, Answer::Native);
             }
         }
         Answer::DetachOthers(tids) => {
             let (done, wait) = std::sync::mpsc::channel();
             engine.command(Command::Detach { tids, done });
             let _ = wait.recv();
-            reply_now(listener, id, &Answer::Native);
+            reply_now(listener, id, Answer::Native);
         }
-        direct => reply_now(listener, id, &direct),
+        direct => drop(reply_now(listener, id, direct)),
     }
 }
 
@@ -293,26 +294,45 @@ fn send_to_tracer(
     engine.command(Command::Reply { tid: tracee.tid, listener, id, answer });
 }
 
-/// Sends what needs no ptrace. A caller that died in the meantime is no error.
-pub(crate) fn reply_now(listener: &Listener, id: u64, answer: &Answer) {
+/// Sends what needs no ptrace, and returns what is left of the answer. A caller that died in the meantime is no error.
+pub(crate) fn reply_now(listener: &Listener, id: u64, answer: Answer) -> Answer {
     let fd = listener.fd.as_fd();
-    let sent = match answer {
+    let sent = match &answer {
         Answer::Native => seccomp::answer_continue(fd, id),
         Answer::Return(Ok(value)) => seccomp::answer_value(fd, id, *value, 0),
         Answer::Return(Err(errno)) => seccomp::answer_value(fd, id, 0, errno.raw()),
-        Answer::Fd(file, cloexec) => {
-            seccomp::answer_fd(fd, id, file.as_fd(), *cloexec).or_else(|error| {
-                // EMFILE of the caller: its answer, not ours.
-                let number = error.raw_os_error().unwrap_or(libc::EMFILE);
-                seccomp::answer_value(fd, id, 0, number)
-            })
-        }
+        Answer::Fd(..) => return hand_over(fd, id, answer),
         // The others are never sent from here; the value is overwritten by the tracer thread.
         _ => seccomp::answer_value(fd, id, 0, 0),
     };
+    note(sent);
+    answer
+}
+
+fn note(sent: io::Result<()>) {
     if let Err(error) = sent
         && error.raw_os_error() != Some(libc::ENOENT)
     {
         tracing::debug!(%error, "notification not answered");
     }
+}
+
+/// Gives the caller a descriptor. One for writing is ours no more when the caller has its answer: it may close the
+/// file and run it at once, which is refused while anybody has it open for writing (`deny_write_access`).
+fn hand_over(fd: BorrowedFd<'_>, id: u64, answer: Answer) -> Answer {
+    let Answer::Fd(file, cloexec) = answer else { return answer };
+    let flags = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
+    let given = if flags & libc::O_ACCMODE == libc::O_RDONLY {
+        seccomp::answer_fd(fd, id, file.as_fd(), cloexec)
+    } else {
+        seccomp::add_fd(fd, id, file.as_fd(), cloexec).and_then(|number| {
+            drop(file);
+            seccomp::answer_value(fd, id, u64::try_from(number).unwrap_or_default(), 0)
+        })
+    };
+    note(given.or_else(|error| {
+        // EMFILE of the caller: its answer, not ours.
+        seccomp::answer_value(fd, id, 0, error.raw_os_error().unwrap_or(libc::EMFILE))
+    }));
+    Answer::Native
 }

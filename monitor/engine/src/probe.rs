@@ -106,8 +106,16 @@ pub fn doctor() -> Vec<Finding> {
             "calls are answered without ptrace-stops (--engine notify)",
             in_child(try_listener),
         ),
-        finding("user namespaces", "kept for accelerators", in_child(try_user_namespace)),
-        finding("/dev/fuse", "kept for accelerators", try_fuse()),
+        finding(
+            "user namespaces",
+            "a place out of sight for /dev/fuse",
+            in_child(try_user_namespace),
+        ),
+        finding(
+            "/dev/fuse",
+            "the kernel keeps the pages of virtual files (with user namespaces)",
+            try_fuse(),
+        ),
     ]
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Rewriting {
     on_error: Option<Errno>,
     after: Option<AfterCall>,
     /// The tracee opens it by name: it lives until the call is over.
-    _keep: Vec<OwnedFd>,
+    keep: Vec<OwnedFd>,
 }
 
 impl Tracer {
@@ -73,7 +73,7 @@ impl Tracer {
                 at_exec: rewrite.at_exec,
                 on_error: rewrite.on_error,
                 after: rewrite.after,
-                _keep: rewrite.keep,
+                keep: rewrite.keep,
             })),
         );
         ptrace::syscall(tid, 0)
@@ -105,6 +105,9 @@ impl Tracer {
     /// is `EINTR` or the same call again.
     pub(crate) fn end_rewrite(&mut self, tid: Tid, rewriting: Rewriting) -> io::Result<()> {
         self.engine.set_bypass(tid, false);
+        // Before the caller goes on: who closes a program that it wrote may run it at once, which is refused while
+        // anybody has it open for writing.
+        drop(rewriting.keep);
         let mut result = ptrace::get_regs(tid)?.rax as i64;
         if let Some(after) = rewriting.after
             && let Some(task) = self.tasks.get(&tid)

@@ -538,13 +538,13 @@ impl Tracer {
     /// Answers a notification so that the thread stops before its next instruction.
     fn reply(&mut self, tid: Tid, listener: &Listener, id: u64, answer: Answer) {
         if ptrace::interrupt(tid).is_err() || !self.tasks.contains_key(&tid) {
-            notify::reply_now(listener, id, &Answer::Return(Err(Errno::EPERM)));
+            notify::reply_now(listener, id, Answer::Return(Err(Errno::EPERM)));
             return;
         }
         // A signal while ADDFD with SEND waits for the caller to take the descriptor takes it back, but not the
         // answer, which is 0 then (`seccomp_notify_addfd`).
-        undisturbed(|| notify::reply_now(listener, id, &answer));
-        self.set_phase(tid, Phase::Leaving(Box::new(answer)));
+        let left = undisturbed(|| notify::reply_now(listener, id, answer));
+        self.set_phase(tid, Phase::Leaving(Box::new(left)));
     }
 
     fn attach(&mut self, pid: i32, how: &Attaching) -> Result<()> {

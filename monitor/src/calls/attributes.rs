@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use super::name::{Led, Named};
-use super::open::tree;
+use super::open::{refuse_running, tree};
 use crate::mounts::{Content, Mount};
 use crate::namei::Place;
 use crate::vfiles::VKind;
@@ -57,7 +57,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Object::Answered(Answer::Native));
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd)? {
+    match ctx.open_file(fd)? {
         None => Ok(Object::Answered(Answer::Native)),
         Some((file, own)) => {
             let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
@@ -123,6 +123,7 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
     if changes == SetAttr::default() {
         return Ok(Answer::Return(Ok(0)));
     }
+    let changes = if mount.overlay().is_none() { at_one_time(changes) } else { changes };
     fs.setattr(ctx.caller(), attr.ino, &changes)?;
     if let Some(size) = changes.size_bytes
         && let Some(file) = ctx.m.vfiles.of_inode(mount.id, attr.ino)
@@ -135,6 +136,15 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Require(syscalls::GroupSet::STAT, Box::new(done)));
     }
     Ok(done)
+}
+
+/// Both times are one where both are now. A host's file is told "now" itself, as who may write it may say that.
+fn at_one_time(changes: SetAttr) -> SetAttr {
+    if changes.atime != Some(SetTime::Now) || changes.mtime != Some(SetTime::Now) {
+        return changes;
+    }
+    let now = Some(SetTime::At(Timestamp::now()));
+    SetAttr { atime: now, mtime: now, ..changes }
 }
 
 fn is_by_descriptor(ctx: &Ctx<'_>) -> bool {
@@ -157,12 +167,20 @@ fn wanted(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<SetAttr> {
             }
             if ctx.row.name == "truncate" {
                 ctx.may(mount, attr, libc::W_OK)?;
+                refuse_running(ctx, mount, attr)?;
             }
+            changes.perm = ctx.after_writing(mount, attr);
             changes.size_bytes = Some(size);
             return Ok(changes);
         }
         _ => {
             times(ctx, &mut changes)?;
+            if changes == SetAttr::default() {
+                // Two times to be omitted: not even the owner is asked for (`do_utimes`).
+                return Ok(changes);
+            }
+            changes.atime = changes.atime.map(|time| ctx.to_set(time));
+            changes.mtime = changes.mtime.map(|time| ctx.to_set(time));
             let is_now = changes.atime == Some(SetTime::Now) && changes.mtime == Some(SetTime::Now);
             if ctx.is_owner(mount, attr).is_err() {
                 if !is_now {
@@ -173,8 +191,13 @@ fn wanted(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<SetAttr> {
             return Ok(changes);
         }
     }
-    if changes.perm.is_some() {
+    if let Some(perm) = changes.perm
+        && changes.uid.is_none()
+        && changes.gid.is_none()
+        && !ctx.row.name.contains("chown")
+    {
         ctx.is_owner(mount, attr)?;
+        changes.perm = Some(ctx.settable(mount, attr, perm));
     } else {
         ctx.may_chown(mount, attr, changes.uid, changes.gid)?;
     }
@@ -243,9 +266,12 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() {
+        return Ok(Answer::Native);
+    }
     let opened_for = nix::fcntl::fcntl(&own, nix::fcntl::FcntlArg::F_GETFL).unwrap_or(0);
     if opened_for & libc::O_ACCMODE == libc::O_RDONLY {
         return Err(Errno::EBADF);
@@ -275,6 +301,7 @@ pub(super) fn fallocate(ctx: &Ctx<'_>) -> Result<Answer> {
             device.block(*number)?.discard(offset..end)?;
             Ok(Answer::Return(Ok(0)))
         }
+        VKind::Fifo { .. } => Err(Errno::ESPIPE),
         _ => Err(Errno::ENODEV),
     }
 }
@@ -292,9 +319,12 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Some((file, _own)) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? else {
+    let Some((file, _own)) = ctx.open_file(ctx.int(0))? else {
         return Ok(Answer::Native);
     };
+    if file.is_kernels() && ctx.row.name != "syncfs" {
+        return Ok(Answer::Native);
+    }
     file.flush_maps()?;
     match &file.kind {
         VKind::File { mount, .. } if ctx.row.name != "syncfs" => {
@@ -312,6 +342,7 @@ pub(super) fn sync(ctx: &Ctx<'_>) -> Result<Answer> {
                 }
             }
         }
+        VKind::Fifo { .. } => return Ok(Answer::Native),
         VKind::HostDirectory(_) | VKind::Other(_) => {}
     }
     Ok(Answer::Return(Ok(0)))

@@ -64,8 +64,9 @@ fn buffers(ctx: &Ctx<'_>) -> Result<(Vec<Span>, Option<u64>)> {
 
 /// The virtual file behind descriptor argument 0, or `None` where the kernel has the call.
 fn served(ctx: &Ctx<'_>, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
-        Ok(found) => Ok(found),
+    match ctx.open_file(fd) {
+        // A file whose pages the kernel has is the kernel's in all this.
+        Ok(found) => Ok(found.filter(|(file, _)| !file.is_kernels())),
         // The kernel says EBADF better than we do.
         Err(_) => Ok(None),
     }
@@ -330,6 +331,7 @@ pub(super) fn ioctl(ctx: &Ctx<'_>) -> Result<Answer> {
             }
             device.ioctl(*number, request, ctx.arg(2), &mut memory).map(|v| Answer::Return(Ok(v)))
         }
+        VKind::Fifo { .. } => Ok(Answer::Native),
         _ => Err(Errno::ENOTTY),
     }
 }

@@ -7,6 +7,7 @@ use crate::namei::{Place, VirtualPlace};
 use crate::path;
 use crate::vfiles::{VFile, VKind};
 use abi::fs::{Cookie, FileKind, Handle, Name};
+use abi::host::Epoch;
 use abi::{Errno, Result};
 use engine::Answer;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,7 +21,7 @@ const ROOM_MAX: usize = 128 << 10;
 /// chdir(2), fchdir(2).
 pub(super) fn chdir(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fchdir" {
-        return match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
+        return match ctx.open_file(ctx.int(0))? {
             Some((file, _)) => {
                 let place = ctx.m.place_of_file(&file, &mut ctx.walker())?;
                 enter(ctx, place)
@@ -29,6 +30,12 @@ pub(super) fn chdir(ctx: &Ctx<'_>) -> Result<Answer> {
                 let own = ctx.tracee.descriptor(ctx.int(0))?;
                 let s = nix::sys::stat::fstat(&own).map_err(hostview::errno)?;
                 if s.st_mode & libc::S_IFMT == libc::S_IFDIR {
+                    let link = format!("/proc/{}/fd/{}", ctx.tid(), ctx.int(0));
+                    let text = hostview::readlink(link.as_bytes())?;
+                    if let Some(moved) = ctx.moved(&text) {
+                        let place = ctx.walker().canonical(&moved)?;
+                        return enter(ctx, place);
+                    }
                     forget(ctx);
                 }
                 Ok(Answer::Native)
@@ -56,6 +63,7 @@ fn checked(ctx: &Ctx<'_>, named: &super::name::Named) -> Result<Answer> {
     // A directory of viewfs that the host has too: the kernel may be there, as names are what counts.
     let is_both = matches!(&place, Place::Virtual(v) if v.mount.overlay().is_some())
         && led.as_given
+        && ctx.moved(place.view_path()).is_none()
         && hostview::kind_of(place.view_path()) == Ok(FileKind::Directory);
     if is_both {
         let may = nix::unistd::AccessFlags::X_OK;
@@ -156,7 +164,7 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
     let mut out =
         Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
     if ctx.m.may_hold_virtual(ctx.tid())
-        && let Some((file, own)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)?
+        && let Some((file, own)) = ctx.open_file(fd)?
     {
         match &file.kind {
             VKind::Directory(dir) => driver_entries(ctx, &file, dir, &own, &mut out)?,
@@ -171,6 +179,11 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
 /// A native directory to which mounts add names: these come first, then what the kernel has.
 fn added_to_native(ctx: &Ctx<'_>, fd: i32, mut out: Entries) -> Result<Answer> {
     let mounts = ctx.m.mounts.snapshot();
+    if !mounts.overlays().is_empty()
+        && let Some(answer) = super::merged::entries(ctx, fd, &mut out)?
+    {
+        return Ok(answer);
+    }
     if mounts.is_empty() || !mounts.has_ghosts() {
         return Ok(Answer::Native);
     }
@@ -201,8 +214,13 @@ fn added_to_native(ctx: &Ctx<'_>, fd: i32, mut out: Entries) -> Result<Answer> {
 fn added_names(ctx: &Ctx<'_>, dir: &[u8]) -> Vec<(Vec<u8>, u64, FileKind)> {
     let view = ctx.proc.view();
     let mounts = ctx.m.mounts.snapshot();
+    if mounts.has_sysfs() && dir.starts_with(b"/sys/") {
+        let links = crate::sysfs::links(&mounts, &view, crate::view::PRESENT, dir);
+        let added = links.into_keys().filter(|n| hostview::lstat(&path::join(dir, n)).is_err());
+        return added.zip(1 << 40..).map(|(name, ino)| (name, ino, FileKind::Symlink)).collect();
+    }
     mounts
-        .children(&view, crate::view::PRESENT, dir)
+        .children(&view, crate::view::PRESENT, dir, Epoch::default())
         .into_iter()
         .filter(|(name, _, _)| hostview::lstat(&path::join(dir, name)).is_err())
         .map(|(name, mount, number)| {
@@ -239,7 +257,7 @@ fn driver_entries(
     }
     if (2..ADDED_FIRST).contains(&at) {
         let handle = file.directory_handle(ctx.caller(), at == 2)?;
-        read_driver(&**fs, handle, Cookie(at - 2), out, &mut at)?;
+        read_driver(&**fs, handle, Cookie(at - 2), 2, out, &mut at)?;
         if !out.full {
             at = ADDED_FIRST;
         }
@@ -249,6 +267,7 @@ fn driver_entries(
             &ctx.proc.view(),
             crate::view::PRESENT,
             dir.names.view(),
+            dir.mount.rank(crate::view::PRESENT),
         );
         for (index, (name, mount, number)) in added.iter().enumerate() {
             let next = ADDED_FIRST + index as u64 + 1;
@@ -266,15 +285,16 @@ fn driver_entries(
     set_position(own, at)
 }
 
-fn read_driver(
+pub(super) fn read_driver(
     fs: &dyn abi::fs::FileSystem,
     handle: Handle,
     cookie: Cookie,
+    first: u64,
     out: &mut Entries,
     at: &mut u64,
 ) -> Result<()> {
     fs.readdir(handle, cookie, &mut |entry| {
-        let next = entry.next.0 + 2;
+        let next = entry.next.0 + first;
         let kind = entry.kind.map_or(libc::DT_UNKNOWN, FileKind::to_d_type);
         let taken = out.push_raw(entry.name, entry.ino.0, kind, next);
         if taken {
@@ -335,8 +355,10 @@ fn read_host(ctx: &Ctx<'_>, place: &Place) -> Result<Vec<(Vec<u8>, u64, u8)>> {
         };
         all.push((entry.file_name().as_bytes().to_vec(), entry.ino(), kind));
     }
+    let mounts = ctx.m.mounts.snapshot();
+    let (view, present) = (ctx.proc.view(), crate::view::PRESENT);
     for (name, mount, number) in
-        ctx.m.mounts.snapshot().children(&ctx.proc.view(), crate::view::PRESENT, place.view_path())
+        mounts.children(&view, present, place.view_path(), Epoch::default())
     {
         if !all.iter().any(|(n, _, _)| *n == name) {
             all.push((name, mount.id << 16 | u64::from(number), libc::DT_DIR));
@@ -346,16 +368,16 @@ fn read_host(ctx: &Ctx<'_>, place: &Place) -> Result<Vec<(Vec<u8>, u64, u8)>> {
 }
 
 /// Entries in the layout of getdents64(2) or of the older call.
-struct Entries {
+pub(super) struct Entries {
     bytes: Vec<u8>,
     room: usize,
     old_layout: bool,
     /// An entry did not fit.
-    full: bool,
+    pub(super) full: bool,
 }
 
 impl Entries {
-    fn push(&mut self, name: &[u8], ino: u64, kind: FileKind, next: u64) -> bool {
+    pub(super) fn push(&mut self, name: &[u8], ino: u64, kind: FileKind, next: u64) -> bool {
         self.push_raw(name, ino, kind.to_d_type(), next)
     }
 
@@ -381,7 +403,7 @@ impl Entries {
         true
     }
 
-    fn deliver(self, ctx: &Ctx<'_>) -> Result<Answer> {
+    pub(super) fn deliver(&self, ctx: &Ctx<'_>) -> Result<Answer> {
         if self.bytes.is_empty() && self.full {
             return Err(Errno::EINVAL);
         }

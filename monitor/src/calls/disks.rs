@@ -1,7 +1,7 @@
 //! Disks behind names and descriptors: images of the host, files of virtual file systems, virtual devices.
 
 use crate::monitor::Monitor;
-use crate::mounts::Content;
+use crate::mounts::{Content, Mount};
 use crate::namei::{Place, Walk};
 use crate::path;
 use crate::vfiles::VKind;
@@ -10,21 +10,34 @@ use abi::block::{BlockDevice, Geometry};
 use abi::dev::Device;
 use abi::fs::{Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, SetAttr};
 use abi::host::{Epoch, Host};
+use abi::module::VirtualClocks;
 use abi::{Errno, Result};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A regular file of a driver as a disk.
 fn file_disk(
-    fs: Arc<dyn FileSystem>,
+    m: &Monitor,
+    mount: &Mount,
     ino: Ino,
-    flags: OpenFlags,
     read_only: bool,
 ) -> Result<Arc<dyn BlockDevice>> {
+    let fs = Arc::clone(mount.tree().ok_or(Errno::ENOTBLK)?);
+    let mut flags = OpenFlags::READ;
+    flags.set(OpenFlags::WRITE, !read_only);
+    // What processes have changed by their maps is on the disk, and what they have read is not believed for long.
+    m.vfiles.let_go(m, (mount.id, ino))?;
     match fs.open(Caller::default(), ino, flags)? {
-        Opened::Handle(handle) => Ok(Arc::new(FileDisk { fs, handle, ino, read_only })),
-        Opened::Host(_) => Err(Errno::ENOTBLK),
+        Opened::Handle(handle) => Ok(Arc::new(FileDisk {
+            fs,
+            handle,
+            ino,
+            read_only,
+            mount: mount.id,
+            monitor: Arc::downgrade(&m.arc()),
+        })),
+        Opened::Host(fd) => Ok(Arc::new(umdev::block::Image::new(fd.into(), read_only)?)),
     }
 }
 
@@ -47,12 +60,7 @@ pub(crate) fn device_of_descriptor(
         };
     };
     match &file.kind {
-        VKind::File { mount, ino } => {
-            let fs = Arc::clone(mount.tree().ok_or(Errno::EINVAL)?);
-            let mut flags = OpenFlags::READ;
-            flags.set(OpenFlags::WRITE, !read_only);
-            file_disk(fs, *ino, flags, read_only)
-        }
+        VKind::File { mount, ino } => file_disk(m, mount, *ino, read_only),
         VKind::Device { mount, number } => match &mount.content {
             Content::Device { device, .. } => {
                 let block = device.block(*number)?;
@@ -154,10 +162,7 @@ impl Host for HostHandle {
                 if v.attr.kind != FileKind::Regular {
                     return Err(Errno::ENOTBLK);
                 }
-                let fs = Arc::clone(v.mount.tree().ok_or(Errno::ENOTBLK)?);
-                let flags =
-                    if read_only { OpenFlags::READ } else { OpenFlags::READ | OpenFlags::WRITE };
-                file_disk(fs, v.attr.ino, flags, read_only)
+                file_disk(&self.monitor, &v.mount, v.attr.ino, read_only)
             }
             Place::Device(d) => match &d.mount.content {
                 Content::Device { device, .. } => {
@@ -177,6 +182,11 @@ impl Host for HostHandle {
         Err(Errno::EOPNOTSUPP)
     }
 
+    fn clocks(&self) -> Option<Arc<dyn VirtualClocks>> {
+        let mounts = self.monitor.mounts.snapshot();
+        mounts.call_sets_at(&self.view, self.epoch).find_map(|set| set.clocks())
+    }
+
     fn open_host_directory(&self, at: &str) -> Result<OwnedFd> {
         let place = self.find(at)?;
         let host = place.host_path().ok_or(Errno::EOPNOTSUPP)?;
@@ -190,6 +200,9 @@ struct FileDisk {
     handle: Handle,
     ino: Ino,
     read_only: bool,
+    mount: u64,
+    /// Weak: the monitor's mounts have this disk.
+    monitor: Weak<Monitor>,
 }
 
 impl BlockDevice for FileDisk {
@@ -222,6 +235,10 @@ impl BlockDevice for FileDisk {
                 0 => return Err(Errno::EIO),
                 n => done += n,
             }
+        }
+        // Processes that have the file open see what is written to the disk.
+        if let Some(monitor) = self.monitor.upgrade() {
+            monitor.vfiles.changed((self.mount, self.ino), buf, offset)?;
         }
         Ok(())
     }

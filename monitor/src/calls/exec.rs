@@ -171,7 +171,7 @@ impl Program {
         match self {
             Self::Host(_, file) => Ok(file.read_at(buf, offset)?),
             Self::Virtual(v) => {
-                let file = ctx.m.vfiles.regular(v)?;
+                let file = ctx.m.vfiles.regular(v, false)?;
                 let mut state = file.state();
                 file.read_at(&mut state, buf, offset)
             }

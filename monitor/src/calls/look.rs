@@ -13,6 +13,9 @@ use engine::Answer;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::AccessFlags;
 
+/// `TMPFS_MAGIC` of linux/magic.h, which devtmpfs has too.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
 /// stat(2), lstat(2), fstat(2), newfstatat(2), statx(2).
 pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
     if ctx.row.name == "fstat" {
@@ -59,7 +62,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    match ctx.m.vfiles.of_tracee(ctx.tracee, fd) {
+    match ctx.open_file(fd) {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
         Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
             Some(info) => put(ctx, &info, buffer),
@@ -69,6 +72,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
 }
 
 fn put(ctx: &Ctx<'_>, info: &Info, buffer: u64) -> Result<Answer> {
+    let info = ctx.in_own_time(info);
     if ctx.row.name == "statx" {
         ctx.tracee.write(buffer, &info.to_statx())?;
     } else {
@@ -84,7 +88,9 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
         return Err(Errno::EINVAL);
     }
     let named = ctx.named(0)?;
-    if ctx.is_quick(&named) {
+    // Whether it may be written is the overlay's to say even where all else is the host's.
+    let asks_to_change = mode & libc::W_OK != 0;
+    if asks_to_change && ctx.is_quick_change(&named) || !asks_to_change && ctx.is_quick(&named) {
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
@@ -106,7 +112,14 @@ pub(super) fn access(ctx: &Ctx<'_>) -> Result<Answer> {
             )
             .map_err(hostview::errno)?;
         }
-        Place::Virtual(v) => ctx.may(&v.mount, &v.attr, mode)?,
+        Place::Virtual(v) => {
+            ctx.may(&v.mount, &v.attr, mode)?;
+            if mode & libc::W_OK != 0
+                && let Some(fs) = v.mount.overlay()
+            {
+                fs.may_change(v.attr.ino)?;
+            }
+        }
         Place::Device(d) => super::info::may_use_device(ctx, d, mode)?,
         Place::Proc(..) => {
             if mode & (libc::W_OK | libc::X_OK) != 0 {
@@ -158,13 +171,29 @@ pub(super) fn readlink(ctx: &Ctx<'_>) -> Result<Answer> {
     Ok(Answer::Return(Ok(n as u64)))
 }
 
-/// The text of /proc/PID/fd/N where that is a placeholder.
+/// The text of /proc/PID/fd/N where that is a placeholder, or a file that an overlay has in its store.
 fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
-    if !host.starts_with(b"/proc/") || ctx.m.vfiles.is_empty() {
+    let in_fd = || path::split(host).is_some_and(|(dir, _)| dir.ends_with(b"/fd"));
+    if !host.starts_with(b"/proc/") {
+        return Ok(None);
+    }
+    if in_fd()
+        && let Some(name) = hostview::readlink(host).ok().and_then(|link| ctx.name_in_view(&link))
+    {
+        return Ok(Some(name));
+    }
+    if ctx.m.vfiles.is_empty() {
         return Ok(None);
     }
     let Ok(s) = hostview::stat(host, true) else { return Ok(None) };
-    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path.clone()))
+    Ok(ctx.m.vfiles.by_stat(&s).map(|file| {
+        let mut text = file.view_path();
+        let is_file = matches!(file.kind, VKind::File { .. });
+        if is_file && file.info(ctx.m).is_ok_and(|info| info.attr.nlink == 0) {
+            text.extend_from_slice(b" (deleted)");
+        }
+        text
+    }))
 }
 
 /// statfs(2), fstatfs(2), ustat(2).
@@ -173,7 +202,7 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let place = if ctx.row.name == "fstatfs" {
-        match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0)) {
+        match ctx.open_file(ctx.int(0)) {
             Ok(Some((file, _))) => match &file.kind {
                 VKind::File { mount, .. } => return put_statfs(ctx, mount),
                 _ => ctx.m.place_of_file(&file, &mut ctx.walker())?,
@@ -194,6 +223,12 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
     };
     match &place {
         Place::Virtual(v) => put_statfs(ctx, &v.mount),
+        // A special file that is mounted is no file system: without blocks df(1) leaves it out.
+        Place::Device(_) => {
+            let own = StatFs { magic: TMPFS_MAGIC, ..StatFs::default() };
+            ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&own, 0, 0))?;
+            Ok(Answer::Return(Ok(0)))
+        }
         // What lies in /dev and /proc, and foreign directories: as the host's.
         _ => {
             let at = place.host_path().unwrap_or(b"/dev");

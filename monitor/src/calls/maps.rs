@@ -12,13 +12,14 @@ pub(super) fn mmap(ctx: &Ctx<'_>) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    let Ok(Some((file, own))) = ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(4)) else {
+    let Ok(Some((file, own))) = ctx.open_file(ctx.int(4)) else {
         return Ok(Answer::Native);
     };
     match &file.kind {
+        _ if file.is_kernels() => return Ok(Answer::Native),
         VKind::File { .. } | VKind::Device { .. } => {}
         VKind::Directory(_) | VKind::HostDirectory(_) => return Err(Errno::ENODEV),
-        VKind::Other(_) => return Ok(Answer::Native),
+        VKind::Fifo { .. } | VKind::Other(_) => return Ok(Answer::Native),
     }
     let mut state = file.state();
     file.fill(&mut state)?;

@@ -3,21 +3,26 @@
 mod attributes;
 mod claimed;
 mod data;
+mod datagram;
 mod directories;
 mod disks;
 mod exec;
+mod filetimes;
 mod ids;
 mod info;
 mod look;
 mod maps;
+mod merged;
 mod mount;
 mod name;
 mod names;
 mod open;
 mod overlaid;
+mod patchwork;
 pub(crate) mod permission;
 mod process;
 mod socket;
+mod special;
 mod umount;
 mod xattr;
 
@@ -26,9 +31,14 @@ pub(crate) use mount::mount_service;
 
 use crate::control;
 use crate::monitor::Monitor;
+use crate::mounts::Mount;
+use crate::namei::{Found, Place};
 use crate::tasks::Proc;
+use crate::vfiles::VFile;
 use abi::{Errno, Result};
 use engine::{Answer, Call, Tracee};
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use syscalls::{Handler, Row};
 
@@ -39,6 +49,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) proc: &'a Arc<Proc>,
     pub(crate) call: Call,
     pub(crate) row: &'static Row,
+    /// The mount that the call came to, for its counts.
+    touched: Cell<Option<Arc<Mount>>>,
 }
 
 impl Ctx<'_> {
@@ -54,6 +66,27 @@ impl Ctx<'_> {
     pub(crate) fn tid(&self) -> i32 {
         self.tracee.tid().0
     }
+
+    /// The virtual file behind a descriptor, and a descriptor of our own for it.
+    ///
+    /// # Errors
+    /// - `EBADF` if the descriptor is not open.
+    pub(crate) fn open_file(&self, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
+        let found = self.m.vfiles.of_tracee(self.tracee, fd)?;
+        if let Some(mount) = found.as_ref().and_then(|(file, _)| file.mount()) {
+            self.touched.set(Some(Arc::clone(mount)));
+        }
+        Ok(found)
+    }
+
+    /// Notes the mount of what a name led to, or of the directory where it could be.
+    pub(crate) fn touch(&self, found: &Found) {
+        match found.place.as_ref().unwrap_or(&found.parent) {
+            Place::Virtual(v) => self.touched.set(Some(Arc::clone(&v.mount))),
+            Place::Device(d) => self.touched.set(Some(Arc::clone(&d.mount))),
+            Place::Host(_) | Place::Proc(..) => {}
+        }
+    }
 }
 
 /// Answers one call.
@@ -65,11 +98,15 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         m.counts.note_unknown(call.number);
         return Answer::Return(Err(Errno::ENOSYS));
     };
-    let ctx = Ctx { m, tracee, proc, call, row };
-    match family(&ctx) {
-        Ok(answer) => answer,
+    let ctx = Ctx { m, tracee, proc, call, row, touched: Cell::new(None) };
+    let answer = match family(&ctx) {
+        Ok(answer) => filetimes::settle(&ctx, answer),
         Err(errno) => Answer::Return(Err(errno)),
+    };
+    if let Some(mount) = ctx.touched.take() {
+        mount.answers.add(&answer);
     }
+    answer
 }
 
 fn family(ctx: &Ctx<'_>) -> Result<Answer> {
@@ -128,8 +165,8 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         | H::PidfdGetfd
         | H::Socket
         | H::SocketState
-        | H::SocketOption
-        | H::Send => Ok(Answer::Native),
+        | H::SocketOption => Ok(Answer::Native),
+        H::Send => datagram::send(ctx),
         H::Recv => socket::receive(ctx),
         H::Uname | H::ReadClock | H::SetClock | H::Sleep | H::Timer | H::Timeout => {
             Ok(claimed::answer(ctx))

@@ -5,7 +5,6 @@ use super::name::Led;
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Flags, Mount, Power};
-use crate::namei::Walk;
 use crate::path;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, Service, View};
@@ -15,7 +14,7 @@ use abi::module::{MountError, MountRequest, Object};
 use abi::options::Options;
 use abi::{Errno, Result};
 use engine::Answer;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use syscalls::GroupSet;
 
@@ -35,7 +34,10 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     let flags = ctx.arg(3);
     let fs_type = text(2, 4096).unwrap_or_default();
     let view = ctx.proc.view();
-    let fs_type = view.alias(&fs_type).unwrap_or(fs_type);
+    let mut fs_type = view.alias(&fs_type).unwrap_or(fs_type);
+    if is_plain_bind(flags, &fs_type) && view.service_for("viewfs").is_some() {
+        fs_type = "viewfs".into();
+    }
     let named = ctx.named(0)?;
     let service = view.service_for(&fs_type);
     let (flags, words) = if service.is_some() { words_of(flags) } else { (flags, "") };
@@ -96,6 +98,11 @@ fn words_of(flags: u64) -> (u64, &'static str) {
     }
 }
 
+/// mount(8) gives no type with `bind`, whatever its user wrote: where viewfs is loaded it is viewfs's.
+fn is_plain_bind(flags: u64, fs_type: &str) -> bool {
+    flags & (libc::MS_BIND | libc::MS_REMOUNT) == libc::MS_BIND && matches!(fs_type, "" | "none")
+}
+
 /// A relative source starts at the caller's working directory.
 fn absolute_source(ctx: &Ctx<'_>, source: &str) -> String {
     if source.is_empty() || source.starts_with('/') || source == "none" {
@@ -142,13 +149,20 @@ pub(super) fn pivot_root(ctx: &Ctx<'_>) -> Answer {
 }
 
 /// What was asked of mount(2).
-struct Wish {
+pub(super) struct Wish {
     fs_type: String,
     source: String,
-    absolute_source: String,
+    pub(super) absolute_source: String,
     data: String,
     flags: u64,
-    target: Vec<u8>,
+    pub(super) target: Vec<u8>,
+}
+
+impl Wish {
+    /// The source as a mount is listed with it.
+    pub(super) fn source(&self) -> &str {
+        if self.source.is_empty() { "none" } else { &self.source }
+    }
 }
 
 /// Takes the options that the view obeys itself.
@@ -199,7 +213,7 @@ impl Monitor {
         let shown = shown_options(&wish);
         if service.module.name() == "viewfs" {
             let flags = view_flags(&mut options.clone(), wish.flags, &wish.target);
-            self.mount_redirect(view, service, &wish, options, flags, shown)?;
+            self.mount_patchwork(view, service, &wish, options, flags, shown)?;
             return Ok(GroupSet::NAMES);
         }
         let flags = view_flags(&mut options, wish.flags, &wish.target);
@@ -214,8 +228,11 @@ impl Monitor {
         let host = super::host_at(self, view, Epoch(born.0 - 1));
         let node = NodeOptions::take(&mut request.options)?;
         let object = service.module.mount(host, &mut request)?;
-        let (content, power) = self.content_of(object, &node)?;
-        if matches!(content, Content::Tree(_)) {
+        let before = Content::Redirect { source: wish.target.clone(), epoch: Epoch(born.0 - 1) };
+        let (content, power) = self.content_of(object, &node, before);
+        // The files that steer a set of calls need no directory of the host to stand in for.
+        let may_be_ghost = matches!(power, Power::Calls(_)) && led.found.place.is_none();
+        if !matches!(content, Content::Device { .. }) && !may_be_ghost {
             must_be_directory(led)?;
         }
         let mut groups = GroupSet::NAMES;
@@ -229,6 +246,8 @@ impl Monitor {
         let is_ghost = led.found.place.is_none();
         self.insert_mount(view, service, &wish, content, power, flags, shown, born, is_ghost);
         if let Some(clocks) = clocks {
+            // Files that are open have times, too.
+            groups |= GroupSet::STAT;
             let monitor = Arc::downgrade(&self.arc());
             clocks.watch(Box::new(move |change| {
                 if let Some(monitor) = monitor.upgrade() {
@@ -240,19 +259,13 @@ impl Monitor {
         Ok(groups)
     }
 
-    fn content_of(
-        &self,
-        object: Object,
-        node: &NodeOptions,
-    ) -> std::result::Result<(Content, Power), MountError> {
+    /// What a mount shows and does. Where it shows nothing of its own, `before` is what was there.
+    fn content_of(&self, object: Object, node: &NodeOptions, before: Content) -> (Content, Power) {
         match object {
-            Object::Tree(fs) => Ok((Content::Tree(fs), Power::None)),
-            Object::Device(device) => Ok((self.device_content(device, node), Power::None)),
-            Object::Calls(set, Some(fs)) => Ok((Content::Tree(fs), Power::Calls(set))),
-            Object::Formats(formats, fs) => Ok((Content::Tree(fs), Power::Formats(formats))),
-            Object::Calls(_, None) => {
-                Err(MountError::new(Errno::EINVAL, "this module answers calls, not names"))
-            }
+            Object::Tree(fs) => (Content::Tree(fs), Power::None),
+            Object::Device(device) => (self.device_content(device, node), Power::None),
+            Object::Calls(set, tree) => (tree.map_or(before, Content::Tree), Power::Calls(set)),
+            Object::Formats(formats, fs) => (Content::Tree(fs), Power::Formats(formats)),
         }
     }
 
@@ -269,100 +282,8 @@ impl Monitor {
         }
     }
 
-    /// viewfs in its simplest mode: the target shows the source.
-    fn mount_redirect(
-        &self,
-        view: &Arc<View>,
-        service: &Arc<Service>,
-        wish: &Wish,
-        mut options: Options,
-        flags: Flags,
-        shown: String,
-    ) -> std::result::Result<(), MountError> {
-        let wanted = viewfs::MountOptions::take(&mut options, &wish.target)?;
-        options.finish()?;
-        if wanted.mode != viewfs::Mode::Move {
-            return self.mount_overlay(view, service, wish, wanted, flags, shown);
-        }
-        let born = self.clock.tick();
-        let epoch = Epoch(born.0 - 1);
-        let mut walk = Walk::at(self, Arc::clone(view), epoch);
-        let root = walk.root_place()?;
-        let source = walk
-            .walk(root, wish.absolute_source.as_bytes(), true)?
-            .existing()
-            .map_err(|e| MountError::new(e, format!("viewfs: {}: {e}", wish.absolute_source)))?;
-        if !source.is_directory() {
-            return Err(MountError::new(Errno::ENOTDIR, "viewfs: the source is not a directory"));
-        }
-        let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
-        let is_ghost = hostview::lstat(&wish.target).is_err();
-        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, is_ghost);
-        Ok(())
-    }
-
-    /// viewfs in the modes that change things: the host's tree below, a store (or a plain tree) over it.
-    fn mount_overlay(
-        &self,
-        view: &Arc<View>,
-        service: &Arc<Service>,
-        wish: &Wish,
-        wanted: viewfs::MountOptions,
-        mut flags: Flags,
-        shown: String,
-    ) -> std::result::Result<(), MountError> {
-        let born = self.clock.tick();
-        let epoch = Epoch(born.0 - 1);
-        let on_host = |at: &[u8], what: &str| -> std::result::Result<Vec<u8>, MountError> {
-            let mut walk = Walk::at(self, Arc::clone(view), epoch);
-            let root = walk.root_place()?;
-            let place = walk
-                .walk(root, at, true)
-                .and_then(crate::namei::Found::existing)
-                .map_err(|e| MountError::new(e, format!("viewfs: {}: {e}", path::text(at))))?;
-            place.backing_path().ok_or_else(|| {
-                let text = format!(
-                    "viewfs: the {what} {} is virtual; only the host's directories can be",
-                    path::text(at)
-                );
-                MountError::new(Errno::EOPNOTSUPP, text)
-            })
-        };
-        let store_path = on_host(wish.absolute_source.as_bytes(), "source")?;
-        let lower_path = on_host(&wish.target, "target")?;
-        let mut lower = viewfs::DirectoryLower::open(path::os(&lower_path)).map_err(Errno::from)?;
-        if wanted.vstat {
-            lower = lower.hiding_locked();
-        }
-        let open = std::fs::File::open(path::os(&store_path)).map_err(Errno::from)?;
-        // /proc is whose who asks: the monitor can't open it for another.
-        let mut wanted = wanted;
-        if let Some(rest) = path::below(b"/proc", &wish.target).filter(|r| !r.is_empty()) {
-            wanted.except.push(rest.to_vec());
-            flags.except.push(b"/proc".to_vec());
-        }
-        flags.vstat = wanted.vstat;
-        flags.permanent = wanted.permanent;
-        let source = if wanted.mode == viewfs::Mode::Merge {
-            viewfs::Source::Tree(Box::new(viewfs::DirectoryLower::new(open.into())))
-        } else {
-            let store =
-                cow_store::Store::open(open.into(), cow_store::Access::Write).map_err(|e| {
-                    let text = format!("viewfs: {}: {e}", path::text(&store_path));
-                    MountError::new(Errno::from(e), text)
-                })?;
-            viewfs::Source::from(store)
-        };
-        let overlay = viewfs::Overlay::new(source, Box::new(lower), wanted)?;
-        let fs = Arc::new(crate::overlayfs::OverlayFs::new(overlay, lower_path, store_path));
-        let content =
-            Content::Overlay { tree: Arc::clone(&fs) as Arc<dyn abi::fs::FileSystem>, fs };
-        self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, false);
-        Ok(())
-    }
-
     #[allow(clippy::too_many_arguments, reason = "the fields of one record")]
-    fn insert_mount(
+    pub(super) fn insert_mount(
         &self,
         view: &View,
         service: &Arc<Service>,
@@ -376,12 +297,13 @@ impl Monitor {
     ) {
         let id = self.new_id();
         service.uses.fetch_add(1, Ordering::AcqRel);
-        self.mounts.insert(Arc::new(Mount {
+        let mount = Arc::new(Mount {
             id,
             view: view.id,
             born,
             target: wish.target.clone(),
-            source: if wish.source.is_empty() { "none".into() } else { wish.source.clone() },
+            source: wish.source().to_owned(),
+            full_source: wish.absolute_source.clone(),
             fs_type: wish.fs_type.clone(),
             options,
             content,
@@ -390,21 +312,27 @@ impl Monitor {
             dev: DevNum { major: DEV_MAJOR, minor: id as u32 },
             service: Some(Arc::clone(service)),
             detached: AtomicBool::new(false),
+            renewed: AtomicU64::new(0),
             is_ghost,
             is_hidden: false,
-        }));
+            answers: Default::default(),
+        });
+        self.mounts.insert(Arc::clone(&mount));
+        self.show_in_sysfs(&mount);
         self.quick.clear();
     }
 
-    /// Whether something is mounted at exactly this path.
+    /// Whether something is mounted at exactly this path, and shows there.
     pub(crate) fn is_mount_point(&self, view: &View, at: &[u8]) -> bool {
-        self.mounts.snapshot().at(view, PRESENT, at).is_some()
+        let mounts = self.mounts.snapshot();
+        mounts.at(view, PRESENT, at, mounts.rank_over(view, PRESENT, at)).is_some()
     }
 
     /// Writes back everything of a mount.
     pub(crate) fn sync_mount(&self, mount: &Mount) -> Result<()> {
         for file in self.vfiles.of_mount(mount.id) {
             file.flush_maps()?;
+            file.write_pages()?;
         }
         match &mount.content {
             Content::Tree(fs) | Content::Overlay { tree: fs, .. } => fs.sync(),

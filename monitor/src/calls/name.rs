@@ -119,14 +119,14 @@ impl Ctx<'_> {
                 return Ok((cwd, false));
             }
             let text = self.m.host_cwd(self.proc, self.tid()).ok_or(Errno::ENOENT)?;
-            return Ok((directory_of_host(walk, &text)?, true));
+            return Ok((self.directory_of_host(walk, &text)?, true));
         };
-        if let Some((file, _)) = self.m.vfiles.of_tracee(self.tracee, fd)? {
+        if let Some((file, _)) = self.open_file(fd)? {
             return Ok((self.m.place_of_file(&file, walk)?, false));
         }
         let link = format!("/proc/{}/fd/{fd}", self.tid());
         let text = hostview::readlink(link.as_bytes()).map_err(|_| Errno::EBADF)?;
-        Ok((directory_of_host(walk, &text)?, true))
+        Ok((self.directory_of_host(walk, &text)?, true))
     }
 
     /// Walks a path argument.
@@ -140,6 +140,7 @@ impl Ctx<'_> {
                 place: Some(place),
                 wants_directory: false,
             };
+            self.touch(&found);
             return Ok(Led { found, as_given: same });
         }
         let absolute = named.text.first() == Some(&b'/');
@@ -150,13 +151,14 @@ impl Ctx<'_> {
         };
         walk.last_stays = named.last_stays;
         let found = walk.walk(start, &named.text, named.follow)?;
+        self.touch(&found);
         Ok(Led { found, as_given: same && !walk.left_host })
     }
 
     /// As [`base`](Self::base), for a descriptor of any type.
     fn base_or_file(&self, walk: &mut Walk<'_>, fd: Option<i32>) -> Result<(Place, bool)> {
         let Some(fd) = fd else { return self.base(walk, None) };
-        if let Some((file, _)) = self.m.vfiles.of_tracee(self.tracee, fd)? {
+        if let Some((file, _)) = self.open_file(fd)? {
             return Ok((self.m.place_of_file(&file, walk)?, false));
         }
         let link = format!("/proc/{}/fd/{fd}", self.tid());
@@ -164,6 +166,21 @@ impl Ctx<'_> {
         let kind = FileKind::from_mode_bits(s.st_mode).unwrap_or(FileKind::Regular);
         let names = Names::of(link.as_bytes(), PRESENT);
         Ok((Place::Host(HostPlace { names, kind, is_magic: true }), true))
+    }
+
+    /// A directory by the text of its /proc link. Under an overlay names are what counts: the host's directory
+    /// stands for the view's, so that what is made in it by a relative name is the overlay's to decide.
+    fn directory_of_host(&self, walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
+        if text.first() != Some(&b'/') {
+            return Err(Errno::ENOTDIR);
+        }
+        if walk.is_overlaid(text) {
+            return walk.canonical(self.moved(text).as_deref().unwrap_or(text));
+        }
+        // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
+        let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
+        let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
+        Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))
     }
 
     /// The call with its path arguments in the host's words: absolute, links resolved, so that `NOFOLLOW` and
@@ -209,28 +226,13 @@ pub(crate) fn host_words(found: &Found) -> Option<Vec<u8>> {
     }
 }
 
-/// A directory by the text of its /proc link. Under an overlay names are what counts: the host's directory
-/// stands for the view's, so that what is made in it by a relative name is the overlay's to decide.
-fn directory_of_host(walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
-    if text.first() != Some(&b'/') {
-        return Err(Errno::ENOTDIR);
-    }
-    if walk.is_overlaid(text) {
-        return walk.canonical(text);
-    }
-    // A descriptor or working directory is the host's own file, whatever is mounted over its name since.
-    let s = hostview::lstat(text).map_err(|_| Errno::ENOENT)?;
-    let kind = FileKind::from_mode_bits(s.st_mode).ok_or(Errno::EIO)?;
-    Ok(Place::Host(HostPlace { names: Names::of(text, PRESENT), kind, is_magic: false }))
-}
-
 /// For calls that no virtual file has: the kernel's for the host's, `refusal` for others.
 pub(crate) fn natively_or(ctx: &Ctx<'_>, refusal: Errno) -> Result<Answer> {
     for &fd in ctx.row.fds {
         let fd = ctx.int(usize::from(fd));
         if fd >= 0
             && ctx.m.may_hold_virtual(ctx.tid())
-            && let Ok(Some(_)) = ctx.m.vfiles.of_tracee(ctx.tracee, fd)
+            && let Ok(Some(_)) = ctx.open_file(fd)
         {
             return Err(refusal);
         }

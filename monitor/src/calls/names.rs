@@ -3,12 +3,14 @@
 use super::Ctx;
 use super::name::{Led, Named};
 use super::open::{caller_in, tree};
+use super::permission::is_read_only;
 use crate::hostview;
+use crate::mounts::Mount;
 use crate::namei::{Place, VirtualPlace, Walk};
 use crate::path;
 use crate::view::PRESENT;
 use abi::dev::DevNum;
-use abi::fs::{FileKind, Name, RenameFlags};
+use abi::fs::{Attr, FileKind, Name, RenameFlags};
 use abi::{Errno, Result};
 use engine::Answer;
 use std::sync::PoisonError;
@@ -65,7 +67,11 @@ pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
                 _ => {}
             }
             let rdev = DevNum::from_raw(ctx.arg(2 + shift));
+            if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) {
+                ctx.may_make_device(&dir.mount)?;
+            }
             let perm = (mode & 0o7777 & !ctx.umask()) as u16;
+            let perm = ctx.of_new(&dir.mount, &dir.attr, perm);
             fs.mknod(caller, dir.attr.ino, name, kind, perm, rdev)?;
         }
     }
@@ -100,6 +106,10 @@ pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(answer);
     }
     let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
+    let known = libc::AT_SYMLINK_FOLLOW | libc::AT_EMPTY_PATH;
+    if ctx.row.name == "linkat" && ctx.int(4) & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
     let [(_, from), (_, to)] = &pair;
     let source = from.found.place.clone();
     let into = &to.found.parent;
@@ -147,6 +157,8 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
     let Some(place) = &led.found.place else {
         return match &led.found.parent {
             Place::Host(_) => ctx.by_kernel(&named, &led),
+            // The mount is asked for leave before the name is looked up (`do_unlinkat`).
+            Place::Virtual(dir) if is_read_only(&dir.mount) => Err(Errno::EROFS),
             _ => Err(Errno::ENOENT),
         };
     };
@@ -170,6 +182,7 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
                 tree(&dir.mount)?.rmdir(ctx.caller(), dir.attr.ino, name)?;
             } else {
                 tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
+                lost_a_name(ctx, v);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -219,6 +232,14 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
             }
             ctx.may_remove(&a.mount, &a.attr, &source.attr)?;
             may_replace(ctx, b, to.found.place.as_ref())?;
+            if a.attr.ino != b.attr.ino {
+                may_change_parent(ctx, &a.mount, &source.attr)?;
+                if let Some(Place::Virtual(other)) = &to.found.place
+                    && flags.contains(RenameFlags::EXCHANGE)
+                {
+                    may_change_parent(ctx, &b.mount, &other.attr)?;
+                }
+            }
             tree(&a.mount)?.rename(
                 ctx.caller(),
                 a.attr.ino,
@@ -228,10 +249,18 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
                 flags,
             )?;
             ctx.m.renamed();
-            if source.attr.kind == FileKind::Directory {
-                let at =
-                    |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
-                move_workers(ctx, a.mount.id, &at(a, from), &at(b, to));
+            if let Some(Place::Virtual(victim)) = &to.found.place
+                && !flags.contains(RenameFlags::EXCHANGE)
+                && victim.attr.ino != source.attr.ino
+            {
+                lost_a_name(ctx, victim);
+            }
+            let at = |dir: &VirtualPlace, led: &Led| path::join(dir.names.view(), &led.found.name);
+            let (old, new) = (at(a, from), at(b, to));
+            let exchange = flags.contains(RenameFlags::EXCHANGE);
+            ctx.m.vfiles.renamed(a.mount.id, &old, &new, exchange);
+            if source.attr.kind == FileKind::Directory || exchange {
+                move_workers(ctx, a.mount.id, &old, &new, exchange);
             }
             Ok(Answer::Return(Ok(0)))
         }
@@ -241,21 +270,43 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
     }
 }
 
+/// A file that has lost its last name is let go of when nobody has it open: its space is free then.
+fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
+    match v.attr.kind {
+        _ if v.attr.nlink > 1 => {}
+        FileKind::Regular => ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino)),
+        FileKind::Socket => ctx.m.sockets.let_go((v.mount.id, v.attr.ino.0)),
+        _ => {}
+    }
+}
+
 /// Processes that work in or below a directory go with it to its new name: that of a virtual place is text,
 /// and in a store a directory moves while the host's stays.
-fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8]) {
+fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8], exchange: bool) {
     for proc in ctx.m.tasks.processes() {
         let old = match proc.directories().cwd {
             Some(Place::Virtual(v)) if v.mount.id == mount => Some(v.names.view().to_vec()),
             Some(_) => None,
             None => hostview::readlink(format!("/proc/{}/cwd", proc.tgid).as_bytes()).ok(),
         };
-        let Some(rest) = old.as_deref().and_then(|old| path::below(old, from)) else { continue };
-        let new = path::append(to, rest);
+        let Some(old) = old else { continue };
+        let new = match path::below(&old, from) {
+            Some(rest) => path::append(to, rest),
+            None => match path::below(&old, to).filter(|_| exchange) {
+                Some(rest) => path::append(from, rest),
+                None => continue,
+            },
+        };
         if let Ok(place) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&new) {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd = Some(place);
         }
     }
+}
+
+/// A folder that comes into another is written to: its `..` changes (`vfs_rename`).
+fn may_change_parent(ctx: &Ctx<'_>, mount: &Mount, moved: &Attr) -> Result<()> {
+    let is_directory = moved.kind == FileKind::Directory;
+    if is_directory { ctx.may(mount, moved, libc::W_OK) } else { Ok(()) }
 }
 
 fn may_replace(ctx: &Ctx<'_>, dir: &VirtualPlace, victim: Option<&Place>) -> Result<()> {

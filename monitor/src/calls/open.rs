@@ -2,24 +2,27 @@
 
 use super::Ctx;
 use super::name::{Led, Named, host_words};
+use super::special;
+use crate::credentials::Credentials;
 use crate::hostview;
 use crate::mounts::Mount;
-use crate::namei::{Place, VirtualPlace};
+use crate::namei::{Place, VirtualPlace, Walk};
 use crate::path;
 use crate::procfs;
 use crate::vfiles::Prepared;
+use crate::view::PRESENT;
 use abi::fs::{Attr, FileKind, Name, OpenFlags, Opened, SetAttr};
 use abi::{Errno, Result};
 use engine::Answer;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// What the caller asked for.
 #[derive(Clone, Copy)]
-struct Wanted {
-    flags: i32,
+pub(super) struct Wanted {
+    pub(super) flags: i32,
     mode: u32,
 }
 
@@ -86,6 +89,10 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
     if is_quick {
         return Ok(Answer::Native);
     }
+    // Two of O_TMPFILE's bits are O_DIRECTORY's; with O_CREAT either is refused (`build_open_flags`).
+    if wanted.has(libc::O_CREAT | libc::O_DIRECTORY) {
+        return Err(Errno::EINVAL);
+    }
     let led = ctx.lead(&named)?;
     if wanted.has(libc::O_CREAT) && led.found.wants_directory && !led.found.name.is_empty() {
         return Err(Errno::EISDIR);
@@ -128,8 +135,8 @@ pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
             Err(Errno::EACCES)
         }
         Place::Proc(_, procfs::Entry::File(table)) => {
-            let walk = ctx.walker();
-            let bytes = procfs::content(ctx.m, &walk, *table, ctx.proc.tgid);
+            let mut walk = ctx.walker();
+            let bytes = procfs::content(ctx.m, &mut walk, *table, ctx.proc.tgid);
             Ok(hand_over(ctx, ctx.m.vfiles.open_other(&place, Some(&bytes), wanted.flags)?, wanted))
         }
         Place::Proc(..) | Place::Host(_) => Err(Errno::ELOOP),
@@ -172,10 +179,10 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     if wanted.has(libc::O_CREAT | libc::O_EXCL) {
         return Err(Errno::EEXIST);
     }
-    let plain = wanted.flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) == 0;
+    let plain = !wanted.has(libc::O_CREAT) && !wanted.has(libc::O_TMPFILE);
     let is_plain_kind = matches!(place.kind(), FileKind::Regular | FileKind::Directory);
     if !plain || !is_plain_kind || is_magic || !ctx.m.acts_for(ctx.tid()) {
-        if place.is_directory() && !place.is_native() {
+        if place.is_directory() && !place.is_native() && !wanted.has(libc::O_TMPFILE) {
             return foreign_directory(ctx, place, wanted);
         }
         return ctx.by_kernel(named, led);
@@ -202,9 +209,14 @@ fn foreign_directory(ctx: &Ctx<'_>, place: &Place, wanted: Wanted) -> Result<Ans
     if wanted.writes() || wanted.has(libc::O_CREAT) && !wanted.has(libc::O_TMPFILE) {
         return Err(Errno::EISDIR);
     }
-    // Whether it may be read is the host's to say.
+    // Whether it may be read is the host's to say, or its mode's where the caller is somebody else.
     let text = place.host_path().ok_or(Errno::EIO)?;
     drop(open_host(text, libc::O_RDONLY | libc::O_DIRECTORY)?);
+    if !ctx.m.acts_for(ctx.tid())
+        && let Some(who) = Credentials::of_host(ctx.tid())
+    {
+        super::permission::check(&who, &ctx.m.info_of(place)?.attr, libc::R_OK)?;
+    }
     ctx.m.vfiles.sweep(ctx.m);
     Ok(hand_over(ctx, ctx.m.vfiles.open_host_directory(place, wanted.flags)?, wanted))
 }
@@ -223,13 +235,71 @@ fn overlaid_file(
             Ok(hand_over(ctx, ctx.m.vfiles.open_directory(v, wanted.flags)?, wanted))
         }
         FileKind::Regular => {
+            before_opening(ctx, v, wanted)?;
             let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
             let fs = tree(&v.mount)?;
-            let fd = fs.open_host(ctx.caller(), v.attr.ino, flags).ok_or(Errno::EIO)??;
-            Ok(hand_over_host(fd, v, wanted))
+            if let Some(fd) = fs.open_host(ctx.caller(), v.attr.ino, flags) {
+                return Ok(hand_over_host(fd?, v, wanted));
+            }
+            // A driver's file, which may have moved to the store by being opened.
+            let attr = fs.getattr(v.attr.ino)?;
+            virtual_file(ctx, &VirtualPlace { attr, ..v.clone() }, wanted)
         }
+        // What the store has for a node is a file with a note; the host's own nodes are opened by their names.
+        FileKind::CharDevice | FileKind::BlockDevice if !is_node_of_host(v) => {
+            device_node(ctx, v, wanted)
+        }
+        _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
+}
+
+fn is_node_of_host(v: &VirtualPlace) -> bool {
+    let path = Place::Virtual(v.clone()).backing_path();
+    path.and_then(|path| hostview::lstat(&path).ok()).is_some_and(|s| {
+        s.st_rdev == v.attr.rdev.to_raw()
+            && FileKind::from_mode_bits(s.st_mode) == Some(v.attr.kind)
+    })
+}
+
+/// What is asked of a regular file beside its permissions, and what becomes of it by being opened. Set-id bits go at
+/// the open for writing: the writes themselves may be the kernel's alone.
+fn before_opening(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<()> {
+    if wanted.has(libc::O_NOATIME) {
+        ctx.is_owner(&v.mount, &v.attr)?;
+    }
+    if !wanted.writes() && !wanted.has(libc::O_TRUNC) {
+        return Ok(());
+    }
+    refuse_running(ctx, &v.mount, &v.attr)?;
+    if let Some(perm) = ctx.after_writing(&v.mount, &v.attr) {
+        let changes = SetAttr { perm: Some(perm), ..SetAttr::default() };
+        tree(&v.mount)?.setattr(ctx.caller(), v.attr.ino, &changes)?;
+    }
+    Ok(())
+}
+
+/// A program that runs from a virtual file is a copy, which the kernel protects; the file itself is ours to.
+///
+/// # Errors
+/// - `ETXTBSY` if a process of the views runs it.
+pub(super) fn refuse_running(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<()> {
+    if attr.kind != FileKind::Regular || attr.perm & 0o111 == 0 || mount.overlay().is_some() {
+        return Ok(());
+    }
+    for proc in ctx.m.tasks.processes() {
+        let starting = proc.pending_exec.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = proc.exe.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_it = |exe: Vec<u8>| {
+            let place = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&exe);
+            matches!(place, Ok(Place::Virtual(v))
+                if (v.mount.id, v.attr.ino) == (mount.id, attr.ino))
+        };
+        if running.is_some_and(is_it) || starting.and_then(|s| s.exe).is_some_and(is_it) {
+            return Err(Errno::ETXTBSY);
+        }
+    }
+    Ok(())
 }
 
 /// A descriptor of the host for a file of viewfs. Where owners are virtual, its holder is trapped for fstat.
@@ -251,6 +321,7 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
             Ok(hand_over(ctx, ctx.m.vfiles.open_directory(v, wanted.flags)?, wanted))
         }
         FileKind::Regular => {
+            before_opening(ctx, v, wanted)?;
             let mut v = v.clone();
             let fs = v.mount.tree().ok_or(Errno::EIO)?;
             if fs.has_live_files() {
@@ -265,9 +336,19 @@ fn virtual_file(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answe
             }
             Ok(hand_over(ctx, ctx.m.vfiles.open_regular(&v, wanted.flags)?, wanted))
         }
-        FileKind::CharDevice | FileKind::BlockDevice if v.mount.flags.no_dev => Err(Errno::EACCES),
-        // A node of an image names a device that this view has no driver for.
+        FileKind::Fifo => special::fifo(ctx, v, wanted.flags),
+        FileKind::CharDevice | FileKind::BlockDevice => device_node(ctx, v, wanted),
+        // A socket is not opened, a link was followed.
         _ => Err(Errno::ENXIO),
+    }
+}
+
+fn device_node(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<Answer> {
+    match special::node(ctx, v)? {
+        special::Node::View(device) => {
+            Ok(hand_over(ctx, ctx.m.vfiles.open_device(&device, wanted.flags)?, wanted))
+        }
+        special::Node::Kernel(name) => Ok(special::kernels(name, wanted.flags)),
     }
 }
 
@@ -275,6 +356,7 @@ fn create(ctx: &Ctx<'_>, dir: &VirtualPlace, name: &[u8], wanted: Wanted) -> Res
     ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
     let fs = dir.mount.tree().ok_or(Errno::EIO)?;
     let perm = (wanted.mode & 0o7777 & !ctx.umask()) as u16;
+    let perm = ctx.of_new(&dir.mount, &dir.attr, perm);
     let (attr, opened) = fs.create(
         caller_in(ctx, &dir.attr),
         dir.attr.ino,
@@ -319,7 +401,7 @@ fn finish_new(
         Opened::Host(fd) => return Ok(hand_over_host(fd, place, wanted)),
         Opened::Handle(handle) => handle,
     };
-    ctx.m.vfiles.regular(place)?.adopt_writer(handle);
+    ctx.m.vfiles.regular(place, true)?.adopt_writer(handle);
     Ok(hand_over(ctx, ctx.m.vfiles.open_regular(place, wanted.flags)?, wanted))
 }
 

@@ -13,8 +13,8 @@ use engine::{Answer, Arg, Rewrite};
 use std::sync::Arc;
 
 impl Ctx<'_> {
-    /// The overlays of this view, the youngest first.
-    fn overlays(&self) -> Vec<Arc<Mount>> {
+    /// The overlays of this view, the topmost first.
+    pub(super) fn overlays(&self) -> Vec<Arc<Mount>> {
         let mounts = self.m.mounts.snapshot();
         if mounts.overlays().is_empty() {
             return Vec::new();
@@ -26,7 +26,7 @@ impl Ctx<'_> {
             .filter(|m| view.sees(m.view, m.born, PRESENT))
             .cloned()
             .collect();
-        all.sort_by_key(|m| std::cmp::Reverse(m.born));
+        all.sort_by_key(|m| std::cmp::Reverse(m.rank(PRESENT)));
         all
     }
 
@@ -52,6 +52,28 @@ impl Ctx<'_> {
             .map(|rest| path::append(format!("/proc/{}", self.proc.tgid).as_bytes(), rest));
         let target = hostview::readlink(own.as_deref().unwrap_or(link)).ok()?;
         self.overlaid_file_of(&target)
+    }
+
+    /// Where the view has a directory of the host that was moved in the view alone; `None` if it is where it was.
+    pub(super) fn moved(&self, host: &[u8]) -> Option<Vec<u8>> {
+        self.overlays().into_iter().find_map(|mount| {
+            let rest = mount.overlay()?.moved_to(host)?;
+            Some(path::append(&mount.target, &rest))
+        })
+    }
+
+    /// What the link of a descriptor says in the view, where an overlay has the file under another name on the host.
+    pub(super) fn name_in_view(&self, link: &[u8]) -> Option<Vec<u8>> {
+        let (name, deleted) = match link.strip_suffix(b" (deleted)") {
+            Some(name) => (name, &b" (deleted)"[..]),
+            None => (link, &b""[..]),
+        };
+        self.overlays().into_iter().find_map(|mount| {
+            let rest = mount.overlay()?.path_in_view(name)?;
+            let mut text = path::append(&mount.target, &rest);
+            text.extend_from_slice(deleted);
+            (text != link).then_some(text)
+        })
     }
 
     /// Links an open file without a name, made by `O_TMPFILE` or since removed, to a name that an overlay decides
@@ -82,6 +104,9 @@ impl Ctx<'_> {
         let own = self.tracee.descriptor(fd)?;
         if fs.link_nameless(&own, &link, dir.attr.ino, Name::new(&led.found.name)?)? {
             return Ok(Some(Answer::Return(Ok(0))));
+        }
+        if !fs.is_lower(&path_below(dir)) {
+            return Err(Errno::EXDEV);
         }
         // By name: the descriptor was opened by the monitor, and the kernel takes it for itself only from its opener.
         let words = super::name::host_words(&led.found).ok_or(Errno::EXDEV)?;
@@ -125,10 +150,15 @@ impl Ctx<'_> {
         let link = self.link_of(fd)?;
         let own = self.tracee.descriptor(fd).ok()?;
         for mount in &overlays {
-            if let Some(stat) = mount.overlay()?.stat_of_descriptor(&own, &link) {
+            let fs = mount.overlay()?;
+            if let Some(stat) = fs.stat_of_descriptor(&own, &link) {
                 let mut attr = stat.to_attr();
                 attr.ino = abi::fs::Ino(stat.ino);
                 return Some(Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id });
+            }
+            if fs.path_of_host(&link).is_some() {
+                // Its numbers count, whatever those say that it lies on.
+                break;
             }
         }
         let v = self.overlaid(fd)?;

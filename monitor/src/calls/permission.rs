@@ -2,11 +2,14 @@
 
 use super::Ctx;
 use crate::credentials::{
-    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Credentials,
+    CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_MKNOD,
+    Credentials,
 };
 use crate::mounts::Mount;
+use crate::tasks::Proc;
 use abi::fs::{Attr, Caller, FileKind};
 use abi::{Errno, Result};
+use std::sync::Arc;
 
 /// Whether `who` has the `R_OK`, `W_OK`, `X_OK` bits of `want` on an inode.
 ///
@@ -38,7 +41,18 @@ pub(crate) fn check(who: &Credentials, attr: &Attr, want: i32) -> Result<()> {
     Err(Errno::EACCES)
 }
 
+/// Whether modes and owners of a mount's files bind a process: where `human` was asked for, and where owners are
+/// virtual and the ids of the process are, too.
+pub(crate) fn binds(mount: &Mount, proc: &Proc) -> bool {
+    mount.flags.human || mount.flags.vstat && proc.ids().is_some()
+}
+
 impl Ctx<'_> {
+    /// The ids that a mount's modes and owners are compared with; `None` where they do not count.
+    fn bound(&self, mount: &Mount) -> Option<Arc<Credentials>> {
+        binds(mount, self.proc).then(|| self.proc.credentials())
+    }
+
     /// Checks access to an inode of a mount. Without `human` the caller has what the owner of the image has:
     /// all, but for running what no one may run.
     pub(crate) fn may(&self, mount: &Mount, attr: &Attr, want: i32) -> Result<()> {
@@ -48,8 +62,8 @@ impl Ctx<'_> {
         if want & libc::X_OK != 0 && mount.flags.no_exec && attr.kind == FileKind::Regular {
             return Err(Errno::EACCES);
         }
-        if mount.flags.human || mount.flags.vstat && self.proc.ids().is_some() {
-            return check(&self.proc.credentials(), attr, want);
+        if let Some(who) = self.bound(mount) {
+            return check(&who, attr, want);
         }
         if want & libc::X_OK != 0 && attr.kind == FileKind::Regular && attr.perm & 0o111 == 0 {
             return Err(Errno::EACCES);
@@ -60,11 +74,13 @@ impl Ctx<'_> {
     /// Checks the sticky bit for the removal of `victim` from `dir`.
     pub(crate) fn may_remove(&self, mount: &Mount, dir: &Attr, victim: &Attr) -> Result<()> {
         self.may(mount, dir, libc::W_OK | libc::X_OK)?;
-        if mount.flags.human && dir.perm & 0o1000 != 0 {
-            let who = self.proc.credentials();
-            if who.fsuid != victim.uid && who.fsuid != dir.uid && !who.has(CAP_FOWNER) {
-                return Err(Errno::EPERM);
-            }
+        if dir.perm & 0o1000 != 0
+            && let Some(who) = self.bound(mount)
+            && who.fsuid != victim.uid
+            && who.fsuid != dir.uid
+            && !who.has(CAP_FOWNER)
+        {
+            return Err(Errno::EPERM);
         }
         Ok(())
     }
@@ -74,10 +90,7 @@ impl Ctx<'_> {
     /// # Errors
     /// - `EPERM` if not.
     pub(crate) fn is_owner(&self, mount: &Mount, attr: &Attr) -> Result<()> {
-        if !mount.flags.human {
-            return Ok(());
-        }
-        let who = self.proc.credentials();
+        let Some(who) = self.bound(mount) else { return Ok(()) };
         if who.fsuid == attr.uid || who.has(CAP_FOWNER) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
@@ -92,10 +105,7 @@ impl Ctx<'_> {
         uid: Option<u32>,
         gid: Option<u32>,
     ) -> Result<()> {
-        if !mount.flags.human {
-            return Ok(());
-        }
-        let who = self.proc.credentials();
+        let Some(who) = self.bound(mount) else { return Ok(()) };
         if who.has(CAP_CHOWN) {
             return Ok(());
         }
@@ -103,6 +113,45 @@ impl Ctx<'_> {
         let own_group =
             gid.is_none_or(|g| who.fsuid == attr.uid && (g == attr.gid || who.is_in_group(g)));
         if keeps_uid && own_group { Ok(()) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether the caller may make a node of a device.
+    ///
+    /// # Errors
+    /// - `EPERM` if not.
+    pub(crate) fn may_make_device(&self, mount: &Mount) -> Result<()> {
+        match self.bound(mount) {
+            Some(who) if !who.has(CAP_MKNOD) => Err(Errno::EPERM),
+            _ => Ok(()),
+        }
+    }
+
+    /// The mode that chmod(2) leaves of `perm`: the set-group-id bit is for members of the file's group
+    /// (`setattr_copy`).
+    pub(crate) fn settable(&self, mount: &Mount, attr: &Attr, perm: u16) -> u16 {
+        match self.bound(mount) {
+            Some(who) if !who.is_in_group(attr.gid) && !who.has(CAP_FSETID) => perm & !0o2000,
+            _ => perm,
+        }
+    }
+
+    /// The mode of a new file in `dir`: a set-group-id program of a foreign group is not to be had
+    /// (`mode_strip_sgid`).
+    pub(crate) fn of_new(&self, mount: &Mount, dir: &Attr, perm: u16) -> u16 {
+        let asks = perm & 0o2010 == 0o2010 && dir.perm & 0o2000 != 0;
+        if asks { self.settable(mount, dir, perm) } else { perm }
+    }
+
+    /// The mode that is left when the caller writes to a file, if it is another (`file_remove_privs`): set-id bits
+    /// go, but for who has `CAP_FSETID`.
+    pub(crate) fn after_writing(&self, mount: &Mount, attr: &Attr) -> Option<u16> {
+        if attr.kind != FileKind::Regular || attr.perm & 0o6000 == 0 {
+            return None;
+        }
+        let who = self.bound(mount)?;
+        let keeps_group = attr.perm & 0o010 == 0 && who.is_in_group(attr.gid);
+        let left = attr.perm & !(if keeps_group { 0o4000 } else { 0o6000 });
+        (left != attr.perm && !who.has(CAP_FSETID)).then_some(left)
     }
 
     /// Who asks, as drivers see it.

@@ -29,7 +29,7 @@ pub(super) fn xattr(ctx: &Ctx<'_>) -> Result<Answer> {
             if !ctx.m.may_hold_virtual(ctx.tid()) {
                 return Ok(Answer::Native);
             }
-            match ctx.m.vfiles.of_tracee(ctx.tracee, ctx.int(0))? {
+            match ctx.open_file(ctx.int(0))? {
                 None => return Ok(Answer::Native),
                 Some((file, _)) => ctx.m.place_of_file(&file, &mut ctx.walker())?,
             }

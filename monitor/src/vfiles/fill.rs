@@ -5,7 +5,6 @@
 //! kernel's. It is memory that can't be reclaimed by itself, so there is a budget for all files together.
 
 use super::{State, VFile, VKind};
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 

@@ -14,20 +14,23 @@
 //! the clock does. Locks: one over the watchers of a mount, which they are called
 //! under, then one over its paces, under which nothing is called.
 //!
-//! Limits: a wait that is under way when the frequency changes ends when it was to end before. Time stamps of
-//! files are the host's, also those that drivers make (`abi::fs::Timestamp::now`), and so are `SO_RCVTIMEO` and its
-//! kin. The time of a nested view's own mount is derived from the host's clocks, not from those of the outer view.
+//! Files are stamped by the host; what is shown of their times follows from the paces that the wall clock has had
+//! (docs/decisions/0052-times-of-files.md). A mount runs over the clocks that the view had before, if those were
+//! virtual: it counts in their seconds.
+//!
+//! Limits: a wait that is under way when the frequency changes ends when it was to end before. `SO_RCVTIMEO` and its
+//! kin are the host's.
 //!
 //! Deliberately absent: the code that reads clocks inside the processes (`engine::vdso`).
 
 #![forbid(unsafe_code)]
 
+mod filetimes;
 mod hostclock;
 mod layout;
 mod module;
 mod reading;
 mod sleeping;
-mod textfs;
 mod time_calls;
 mod timeline;
 mod timeouts;
@@ -35,7 +38,6 @@ mod timers;
 mod uname;
 
 pub use module::Ummisc;
-pub use textfs::{TextFile, TextFs};
 pub use time_calls::TimeCalls;
 pub use timeline::{Setting, Timeline};
 pub use uname::{Names, UnameCalls};

@@ -1,6 +1,5 @@
 //! The module itself.
 
-use crate::textfs::{TextFile, TextFs};
 use crate::time_calls::TimeCalls;
 use crate::timeline::{Setting, Timeline};
 use crate::uname::{Names, UnameCalls, files};
@@ -8,6 +7,7 @@ use abi::Errno;
 use abi::host::Host;
 use abi::module::{Claim, Module, MountError, MountRequest, Object};
 use std::sync::Arc;
+use textfs::{Settings, TextFs};
 
 /// View-OS: the module `ummisc` with its submodules `ummisctime` and `ummiscuname`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,13 +26,13 @@ impl Module for Ummisc {
         vec![Claim::FsTypePrefix("ummisc".to_owned())]
     }
 
-    fn mount(&self, _: Arc<dyn Host>, request: &mut MountRequest) -> Result<Object, MountError> {
+    fn mount(&self, host: Arc<dyn Host>, request: &mut MountRequest) -> Result<Object, MountError> {
         // In a plain view the processes are of the user who runs the monitor.
         let owner = nix::unistd::geteuid().as_raw();
         let group = nix::unistd::getegid().as_raw();
         let (calls, files): (Arc<dyn abi::module::SyscallSet>, _) = match request.fs_type.as_str() {
             "ummisctime" => {
-                let time = Arc::new(Timeline::default());
+                let time = Arc::new(Timeline::over(host.clocks()));
                 (Arc::new(TimeCalls::new(Arc::clone(&time), owner)), time_files(&time))
             }
             "ummiscuname" => {
@@ -47,14 +47,14 @@ impl Module for Ummisc {
         request.options.take_flag("ro");
         request.options.take_flag("rw");
         request.options.finish()?;
-        Ok(Object::Calls(calls, Some(Arc::new(TextFs::new(files, owner, group)))))
+        Ok(Object::Calls(calls, Some(Arc::new(TextFs::new(Settings::new(files), owner, group)))))
     }
 }
 
-fn time_files(time: &Arc<Timeline>) -> Vec<TextFile> {
+fn time_files(time: &Arc<Timeline>) -> Vec<textfs::Setting> {
     let file = |name, setting| {
         let (read, write) = (Arc::clone(time), Arc::clone(time));
-        TextFile::new(
+        textfs::Setting::new(
             name,
             move || read.show(setting).into_bytes(),
             move |text| {

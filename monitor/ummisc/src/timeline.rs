@@ -1,12 +1,16 @@
 //! The arithmetic of a virtual time.
 
+use crate::filetimes::Past;
 use crate::hostclock::{self, SECOND};
+use abi::fs::Timestamp;
 use abi::module::{Pace, PaceChange, Paces, VirtualClocks};
 use abi::{Errno, Result};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Binary digits after the point of a rate.
 const RATE_BITS: u32 = 32;
+/// The clock that gives files their time: a file that is made after a change is never older than what it says then.
+const FILE_CLOCK: i32 = libc::CLOCK_REALTIME_COARSE;
 /// The slowest and the fastest that a clock may run.
 const FREQUENCY_MIN: f64 = 1e-6;
 const FREQUENCY_MAX: f64 = 1e6;
@@ -36,13 +40,30 @@ fn ceiling(nanos: i128, rate: u64) -> i128 {
     scaled.div_euclid(rate) + i128::from(scaled.rem_euclid(rate) != 0)
 }
 
+/// A clock over a clock, as one.
+fn over(outer: &Pace, inner: &Pace) -> Pace {
+    let at_base = shown_at(outer, i128::from(outer.base_nanos));
+    let offset = shown_at(inner, at_base) - i128::from(outer.base_nanos);
+    let rate = (u128::from(outer.rate) * u128::from(inner.rate)) >> RATE_BITS;
+    let rate = u64::try_from(rate).unwrap_or(u64::MAX).max(1);
+    Pace { base_nanos: outer.base_nanos, offset_nanos: narrow(offset), rate }
+}
+
 type Watcher = Box<dyn Fn(PaceChange) + Send + Sync>;
 
 /// The time of one mount. Clones of an `Arc` of it are with its tree and with its calls.
 pub struct Timeline {
-    paces: RwLock<Paces>,
+    /// The clocks of the view before the mount, over which these run; the host's if there are none.
+    below: Option<Arc<dyn VirtualClocks>>,
+    own: RwLock<Own>,
     frequency: Mutex<f64>,
     watchers: Mutex<Vec<Watcher>>,
+}
+
+/// What is this mount's own, in terms of the clocks below.
+struct Own {
+    paces: Paces,
+    past: Past,
 }
 
 /// What can be read and set by the files of a mount.
@@ -59,8 +80,17 @@ pub enum Setting {
 impl Default for Timeline {
     /// The host's own time, to begin with.
     fn default() -> Self {
+        Self::over(None)
+    }
+}
+
+impl Timeline {
+    /// The time of the clocks below, to begin with: what they show is what base, offset and frequency are counted in,
+    /// and when their pace changes so does that of these.
+    #[must_use]
+    pub fn over(below: Option<Arc<dyn VirtualClocks>>) -> Self {
         let pace = |clock| Pace {
-            base_nanos: narrow(hostclock::now(clock).unwrap_or(0)),
+            base_nanos: narrow(now_below(below.as_deref(), clock).unwrap_or(0)),
             offset_nanos: 0,
             rate: 1 << RATE_BITS,
         };
@@ -71,11 +101,13 @@ impl Default for Timeline {
             boottime: pace(libc::CLOCK_BOOTTIME),
             tai: pace(libc::CLOCK_TAI),
         };
-        Self { paces: RwLock::new(paces), frequency: Mutex::new(1.0), watchers: Mutex::default() }
+        let mut past = Past::default();
+        let begin = now_below(below.as_deref(), FILE_CLOCK).unwrap_or(0);
+        past.change(begin, paces.realtime);
+        let (own, frequency) = (RwLock::new(Own { paces, past }), Mutex::new(1.0));
+        Self { below, own, frequency, watchers: Mutex::default() }
     }
-}
 
-impl Timeline {
     /// The pace of a clock; `None` for those that are the kernel's.
     pub(crate) fn pace(&self, clock: i32) -> Option<Pace> {
         self.paces().of(clock).copied()
@@ -85,9 +117,9 @@ impl Timeline {
     #[must_use]
     pub fn now(&self, clock: i32) -> Option<i128> {
         // Under the lock: a real time before a change must not meet the paces after it.
-        let paces = self.paces.read().unwrap_or_else(PoisonError::into_inner);
-        let pace = paces.of(clock)?;
-        Some(shown_at(pace, hostclock::now(clock)?))
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let paces = self.on_host(&own.paces);
+        Some(shown_at(paces.of(clock)?, hostclock::now(clock)?))
     }
 
     /// Whether durations are the same inside and outside.
@@ -96,7 +128,28 @@ impl Timeline {
     }
 
     fn rate(&self) -> u64 {
-        self.paces.read().unwrap_or_else(PoisonError::into_inner).monotonic.rate
+        self.paces().monotonic.rate
+    }
+
+    /// Paces over those of the clocks below, as paces over the host's.
+    fn on_host(&self, own: &Paces) -> Paces {
+        let Some(below) = &self.below else { return *own };
+        let outer = below.paces();
+        Paces {
+            realtime: over(&outer.realtime, &own.realtime),
+            monotonic: over(&outer.monotonic, &own.monotonic),
+            raw: over(&outer.raw, &own.raw),
+            boottime: over(&outer.boottime, &own.boottime),
+            tai: over(&outer.tai, &own.tai),
+        }
+    }
+
+    fn own_wall(&self) -> Pace {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).paces.realtime
+    }
+
+    fn now_below(&self, clock: i32) -> i128 {
+        now_below(self.below.as_deref(), clock).unwrap_or(0)
     }
 
     /// How long a virtual duration really lasts, in nanoseconds, rounded up.
@@ -113,7 +166,7 @@ impl Timeline {
     /// The text of a setting, without newline.
     #[must_use]
     pub fn show(&self, setting: Setting) -> String {
-        let wall = self.paces().realtime;
+        let wall = self.own_wall();
         match setting {
             Setting::Frequency => {
                 self.frequency.lock().unwrap_or_else(PoisonError::into_inner).to_string()
@@ -135,7 +188,7 @@ impl Timeline {
                 if !(FREQUENCY_MIN..=FREQUENCY_MAX).contains(&frequency) {
                     return Err(Errno::EINVAL);
                 }
-                self.change(|paces| set_frequency(paces, frequency));
+                self.change(|paces| self.set_frequency(paces, frequency));
                 *self.frequency.lock().unwrap_or_else(PoisonError::into_inner) = frequency;
             }
             Setting::Offset => {
@@ -161,7 +214,7 @@ impl Timeline {
     /// Sets the wall clock by its offset, as clock_settime(2) does.
     pub(crate) fn set_wall(&self, nanos: i128) {
         self.change(|paces| {
-            let real = hostclock::now(libc::CLOCK_REALTIME).unwrap_or(0);
+            let real = self.now_below(libc::CLOCK_REALTIME);
             let delta = narrow(nanos - shown_at(&paces.realtime, real));
             for pace in [&mut paces.realtime.offset_nanos, &mut paces.tai.offset_nanos] {
                 *pace = pace.saturating_add(delta);
@@ -175,32 +228,75 @@ impl Timeline {
         for watcher in watchers.iter() {
             watcher(PaceChange::Begins);
         }
-        make(&mut self.paces.write().unwrap_or_else(PoisonError::into_inner));
+        let mut own = self.own.write().unwrap_or_else(PoisonError::into_inner);
+        make(&mut own.paces);
+        let wall = own.paces.realtime;
+        own.past.change(self.now_below(FILE_CLOCK), wall);
+        drop(own);
         for watcher in watchers.iter() {
             watcher(PaceChange::Over);
         }
+    }
+
+    /// No clock jumps: each counts from what it shows at this moment.
+    fn set_frequency(&self, paces: &mut Paces, frequency: f64) {
+        // At most 2^52: exact enough in either type.
+        let rate = (frequency * f64::from(1_u32 << 16) * f64::from(1_u32 << 16)).round() as u64;
+        for (clock, pace) in each(paces) {
+            let real = self.now_below(clock);
+            let shown = shown_at(pace, real);
+            *pace = Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
+        }
+    }
+}
+
+/// What a clock shows to those that run over it.
+fn now_below(below: Option<&dyn VirtualClocks>, clock: i32) -> Option<i128> {
+    let real = hostclock::now(clock)?;
+    match below {
+        Some(below) => below.paces().of(clock).map(|pace| shown_at(pace, real)),
+        None => Some(real),
     }
 }
 
 impl VirtualClocks for Timeline {
     fn paces(&self) -> Paces {
-        *self.paces.read().unwrap_or_else(PoisonError::into_inner)
+        self.on_host(&self.own.read().unwrap_or_else(PoisonError::into_inner).paces)
     }
 
     fn watch(&self, told: Watcher) {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(told);
     }
+
+    fn moves_file_times(&self) -> bool {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.past.moves() || self.below.as_ref().is_some_and(|below| below.moves_file_times())
+    }
+
+    fn shown_time(&self, real: Timestamp) -> Timestamp {
+        let real = self.below.as_ref().map_or(real, |below| below.shown_time(real));
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now_below(libc::CLOCK_REALTIME);
+        timestamp_of(own.past.shown(nanos_of(real), now))
+    }
+
+    fn stored_time(&self, shown: Timestamp) -> Timestamp {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        let now = self.now_below(libc::CLOCK_REALTIME);
+        let stored = timestamp_of(own.past.stored(nanos_of(shown), now));
+        drop(own);
+        self.below.as_ref().map_or(stored, |below| below.stored_time(stored))
+    }
 }
 
-/// No clock jumps: each counts from what it shows at this moment.
-fn set_frequency(paces: &mut Paces, frequency: f64) {
-    // At most 2^52: exact enough in either type.
-    let rate = (frequency * f64::from(1_u32 << 16) * f64::from(1_u32 << 16)).round() as u64;
-    for (clock, pace) in each(paces) {
-        let real = hostclock::now(clock).unwrap_or(0);
-        let shown = shown_at(pace, real);
-        *pace = Pace { base_nanos: narrow(real), offset_nanos: narrow(shown - real), rate };
-    }
+fn nanos_of(time: Timestamp) -> i128 {
+    i128::from(time.seconds) * SECOND + i128::from(time.nanos)
+}
+
+fn timestamp_of(nanos: i128) -> Timestamp {
+    let seconds = i64::try_from(nanos.div_euclid(SECOND));
+    let nanos = u32::try_from(nanos.rem_euclid(SECOND)).unwrap_or(0);
+    Timestamp { seconds: seconds.unwrap_or(i64::MAX), nanos }
 }
 
 fn each(paces: &mut Paces) -> [(i32, &mut Pace); 5] {
@@ -257,8 +353,10 @@ mod tests {
     use super::{Setting, Timeline, ceiling, parse_seconds, real_of, seconds_text, shown_at};
     use crate::hostclock::{self, SECOND};
     use abi::Errno;
+    use abi::fs::Timestamp;
     use abi::module::{Pace, PaceChange, VirtualClocks};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     #[test]
     fn the_formula_of_the_page_holds() {
@@ -298,10 +396,52 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_over_a_clock_counts_in_its_time() {
+        let outer = Arc::new(Timeline::default());
+        outer.set(Setting::Offset, "1000000").unwrap();
+        outer.set(Setting::Frequency, "10").unwrap();
+        let inner = Timeline::over(Some(Arc::clone(&outer) as Arc<dyn VirtualClocks>));
+        let wall = libc::CLOCK_REALTIME;
+        let ahead = |time: &Timeline| time.now(wall).unwrap() - hostclock::now(wall).unwrap();
+        assert!(ahead(&inner) >= 1_000_000 * SECOND, "it begins where the outer one is");
+        assert_eq!(
+            (inner.show(Setting::Frequency), inner.show(Setting::Offset)),
+            ("1".into(), "0".into())
+        );
+        assert_eq!(inner.paces().monotonic.rate, 10 << 32);
+        inner.set(Setting::Frequency, "3").unwrap();
+        inner.set(Setting::Offset, "500").unwrap();
+        assert_eq!(inner.paces().monotonic.rate, 30 << 32);
+        assert_eq!(inner.real_duration(30 * SECOND), SECOND);
+        outer.set(Setting::Frequency, "2").unwrap();
+        assert_eq!(inner.paces().monotonic.rate, 6 << 32);
+        assert!(ahead(&inner) >= 1_000_500 * SECOND);
+        let both = (outer.moves_file_times(), inner.moves_file_times());
+        assert_eq!(both, (true, true));
+    }
+
+    #[test]
+    fn a_file_has_the_time_that_the_clock_showed() {
+        let outer = Arc::new(Timeline::default());
+        let before = Timestamp { seconds: 1_000_000_000, nanos: 5 };
+        outer.set(Setting::Offset, "-1000000").unwrap();
+        let inner = Timeline::over(Some(Arc::clone(&outer) as Arc<dyn VirtualClocks>));
+        inner.set(Setting::Offset, "50").unwrap();
+        for time in [&*outer, &inner] {
+            let shown = time.shown_time(Timestamp::now());
+            let now = time.now(libc::CLOCK_REALTIME).unwrap();
+            assert!((0..SECOND).contains(&(now - super::nanos_of(shown))), "{shown:?}, not {now}");
+            assert_eq!(time.shown_time(time.stored_time(shown)), shown);
+            // What was before the view had a time of its own keeps its date.
+            assert_eq!((time.shown_time(before), time.stored_time(before)), (before, before));
+        }
+    }
+
+    #[test]
     fn watchers_hear_of_each_change() {
         let time = Timeline::default();
-        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let heard = std::sync::Arc::clone(&count);
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let heard = Arc::clone(&count);
         time.watch(Box::new(move |change| {
             let weight = if change == PaceChange::Begins { 1 } else { 10 };
             heard.fetch_add(weight, std::sync::atomic::Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! - [`View`]: engine, user, modules; [`View::run`] gives an [`Output`], or fails with what was printed so far when
 //!   the deadline is over. [`native`] runs the same without a view.
 //! - [`Work`]: a folder for one test that its user owns.
+//! - [`Example`]: a crate of `examples/`, compiled where the tree does not know it.
 //! - [`combinations`]: every engine that works here with every user that we may be.
 //!
 //! The tests are in `tests/it`, a module a subject. They need ptrace and seccomp: where a back end does not work its
@@ -14,11 +15,13 @@
 #![forbid(unsafe_code)]
 
 mod deadline;
+mod example;
 mod programs;
 mod view;
 mod work;
 
 pub use deadline::{Output, Started};
+pub use example::Example;
 pub use programs::programs;
 pub use view::{Engine, User, View, combinations, native, need};
 pub use work::Work;

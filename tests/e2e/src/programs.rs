@@ -20,13 +20,13 @@ pub fn programs() -> &'static Path {
     })
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
 /// A test is `TARGET/PROFILE/deps/NAME-HASH`.
-fn profile_folder() -> PathBuf {
+pub(crate) fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     test.ancestors().nth(2).expect("a test is in deps of its profile").to_path_buf()
 }
@@ -38,18 +38,26 @@ fn built() -> PathBuf {
     if umview.is_some_and(|made| made >= newest(&root())) {
         return folder;
     }
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "-p", "viewos-commands", "--bins"]).current_dir(root());
-    if let Some(target) = folder.parent() {
-        cargo.env("CARGO_TARGET_DIR", target);
-    }
-    match folder.file_name().and_then(OsStr::to_str) {
-        Some("debug") | None => {}
-        Some(profile) => drop(cargo.args(["--profile", profile])),
-    }
+    let mut cargo = cargo(&root(), "build");
+    cargo.args(["-p", "viewos-commands", "--bins"]);
     let status = cargo.status().expect("cargo starts");
     assert!(status.success(), "{cargo:?}: {status}");
     folder
+}
+
+/// cargo with the folder of build results and the profile of this test.
+pub(crate) fn cargo(folder: &Path, verb: &str) -> Command {
+    let profile = profile_folder();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([verb, "--quiet"]).current_dir(folder);
+    if let Some(target) = profile.parent() {
+        cargo.env("CARGO_TARGET_DIR", target);
+    }
+    match profile.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => {}
+        Some(profile) => drop(cargo.args(["--profile", profile])),
+    }
+    cargo
 }
 
 /// When a source was last changed; tests are no sources of the commands.
@@ -60,7 +68,8 @@ fn newest(folder: &Path) -> SystemTime {
         let Ok(kind) = entry.file_type() else { continue };
         let changed = if kind.is_dir() {
             if name.starts_with('.')
-                || ["target", "tests", "docs", "fixtures", "xtask"].contains(&name.as_str())
+                || ["target", "tests", "docs", "examples", "fixtures", "xtask"]
+                    .contains(&name.as_str())
             {
                 continue;
             }

@@ -101,10 +101,13 @@ pub struct View {
     engine: Engine,
     user: User,
     options: Vec<String>,
+    fuse: Option<String>,
     folder: PathBuf,
     stdin: String,
+    variables: Vec<(String, String)>,
     limit: Duration,
     is_native: bool,
+    umview: Option<PathBuf>,
 }
 
 impl Default for View {
@@ -127,11 +130,21 @@ impl View {
             engine: Engine::Notify,
             user: User::Root,
             options: Vec::new(),
+            fuse: None,
             folder: "/tmp".into(),
             stdin: String::new(),
+            variables: Vec::new(),
             limit: LIMIT,
             is_native: false,
+            umview: None,
         }
+    }
+
+    /// Another program in the place of `umview`.
+    #[must_use]
+    pub fn umview(mut self, program: &str) -> Self {
+        self.umview = Some(program.into());
+        self
     }
 
     /// A view of a combination.
@@ -181,11 +194,39 @@ impl View {
         self
     }
 
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// What the first process reads.
     #[must_use]
     pub fn stdin(mut self, text: &str) -> Self {
         self.stdin = text.to_owned();
         self
+    }
+
+    /// Everybody may use `/dev/fuse`, which is otherwise as this machine has it: a node of its kind in `folder`, which
+    /// must not be on a mount without devices, is bound over it. `None`, with a loud line, where it does not work.
+    ///
+    /// # Panics
+    /// If the machine has a `/dev/fuse` and a node of its kind can't be made.
+    #[must_use]
+    pub fn with_fuse(mut self, folder: &Path) -> Option<Self> {
+        let is_there = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+        if let Err(error) = is_there {
+            eprintln!("SKIPPED: files by /dev/fuse ({error})");
+            return None;
+        }
+        if self.user.ids().is_some() {
+            let node = folder.join("fuse").to_string_lossy().into_owned();
+            let made = Command::new("mknod").args(["-m", "666", &node, "c", "10", "229"]).status();
+            assert!(made.expect("mknod starts").success(), "mknod {node}");
+            self.fuse = Some(node);
+        }
+        Some(self)
     }
 
     /// How long its commands may take, in place of a minute.
@@ -224,12 +265,18 @@ impl View {
     #[must_use]
     pub fn start(&self, words: &[&str]) -> Started {
         let mut line: Vec<String> = Vec::new();
+        if let Some(node) = &self.fuse {
+            let bind = "mount --bind \"$0\" /dev/fuse && exec \"$@\"";
+            let words = ["unshare", "--mount", "sh", "-c", bind, node];
+            line.extend(words.map(str::to_owned));
+        }
         if self.user.ids().is_some() {
             let wrap = "setpriv --reuid nobody --regid nogroup --init-groups";
             line.extend(wrap.split(' ').map(str::to_owned));
         }
         if !self.is_native {
-            line.push(programs().join("umview").to_string_lossy().into_owned());
+            let umview = self.umview.clone().unwrap_or_else(|| programs().join("umview"));
+            line.push(umview.to_string_lossy().into_owned());
             line.push(format!(
                 "--engine={}",
                 if self.engine == Engine::Notify { "notify" } else { "trace" }
@@ -249,7 +296,7 @@ impl View {
             .env("LC_ALL", "C.UTF-8")
             .env("TZ", "UTC")
             .env("TERM", "dumb");
-        command.env("SHELL", "/bin/sh");
+        command.env("SHELL", "/bin/sh").envs(self.variables.iter().cloned());
         Started::new(command, self.limit)
     }
 }

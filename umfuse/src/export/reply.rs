@@ -10,11 +10,11 @@ use fuser::{
 /// Numbers of inodes are not used again while somebody knows them.
 const GENERATION: Generation = Generation(0);
 
-pub(super) fn errno(errno: Errno) -> fuser::Errno {
+pub(crate) fn errno(errno: Errno) -> fuser::Errno {
     fuser::Errno::from_i32(errno.raw())
 }
 
-pub(super) fn empty(answer: Result<()>, reply: ReplyEmpty) {
+pub(crate) fn empty(answer: Result<()>, reply: ReplyEmpty) {
     match answer {
         Ok(()) => reply.ok(),
         Err(refusal) => reply.error(errno(refusal)),

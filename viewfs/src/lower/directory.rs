@@ -1,18 +1,32 @@
-//! A directory of the host as the lower tree: for tests and the `viewfs` command.
+//! A directory as the lower tree: of the host, or of a file system in this process.
 
 use super::Lower;
 use abi::dev::DevNum;
-use abi::fs::{FileKind, RenameFlags, SetTime, Timestamp, XattrFlags};
+use abi::fs::{Caller, FileKind, RenameFlags, SetTime, Timestamp, XattrFlags};
 use abi::{Errno, Result};
-use cow_store::dir::{Dir, DirEntry, HostDir, Move};
+use cow_store::dir::{Dir, DirEntry, HostDir, Move, OpenFile, TreeDir};
 use cow_store::{OFlags, Stat};
 use std::os::fd::OwnedFd;
 
-/// The tree below an open directory.
+/// A tree of directories as they are.
 #[derive(Debug)]
-pub struct DirectoryLower {
-    dir: HostDir,
+pub struct DirLower<D> {
+    dir: D,
     hides_locked: bool,
+}
+
+/// The tree below an open directory of the host.
+pub type DirectoryLower = DirLower<HostDir>;
+
+/// The tree below a directory of a file system in this process.
+pub type TreeLower = DirLower<TreeDir>;
+
+impl TreeLower {
+    /// The tree below a directory.
+    #[must_use]
+    pub const fn of(dir: TreeDir) -> Self {
+        Self { dir, hides_locked: false }
+    }
 }
 
 impl DirectoryLower {
@@ -35,15 +49,28 @@ impl DirectoryLower {
     /// # Errors
     /// Those of open(2).
     pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
-        Ok(Self::new(std::fs::File::open(path)?.into()))
+        use std::os::unix::ffi::OsStrExt;
+        let root = std::fs::File::open(path)?.into();
+        let dir = HostDir::new(root).known_as(path.as_os_str().as_bytes().to_vec());
+        Ok(Self { dir, hides_locked: false })
     }
 }
 
-fn time(time: Option<SetTime>) -> Option<Timestamp> {
-    time.map(SetTime::resolve)
+/// A [`Dir`] that can be a lower tree.
+pub trait MayOwn: Dir {
+    /// Whether what is made has to be given to whom it was made for: the kernel does that by itself.
+    const GIVES: bool;
 }
 
-impl Lower for DirectoryLower {
+impl MayOwn for HostDir {
+    const GIVES: bool = false;
+}
+
+impl MayOwn for TreeDir {
+    const GIVES: bool = true;
+}
+
+impl<D: MayOwn> Lower for DirLower<D> {
     fn stat(&self, path: &[u8]) -> Result<Stat> {
         match self.dir.stat(path) {
             Err(Errno::EACCES) if self.hides_locked => Err(Errno::ENOENT),
@@ -51,7 +78,7 @@ impl Lower for DirectoryLower {
         }
     }
 
-    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OpenFile> {
         self.dir.open(path, flags, 0)
     }
 
@@ -74,7 +101,22 @@ impl Lower for DirectoryLower {
         self.dir.xattr_names(path)
     }
 
-    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OwnedFd> {
+    fn host_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.dir.host_path(path)
+    }
+
+    fn give(&self, path: &[u8], caller: Caller) -> Result<()> {
+        if !D::GIVES {
+            return Ok(());
+        }
+        match self.dir.chown(path, Some(caller.uid), Some(caller.gid)) {
+            // A format without owners shows all files as one person's.
+            Err(Errno::EPERM | Errno::EOPNOTSUPP) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OpenFile> {
         self.dir.open(path, flags, permissions)
     }
 
@@ -146,6 +188,8 @@ impl Lower for DirectoryLower {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
+        let now = Timestamp::now();
+        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
         self.dir.set_times(path, time(atime), time(mtime))
     }
 

@@ -3,7 +3,7 @@
 use abi::dev::DevNum;
 use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
 use abi::{Errno, Result};
-use cow_store::dir::DirEntry;
+use cow_store::dir::{Dir, DirEntry, OpenFile};
 use cow_store::{Access, OFlags, Stat, Store};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -57,6 +57,24 @@ pub(crate) fn make(root: &Path, entries: &[&str]) {
     }
 }
 
+/// The same below the directory `top` of any tree.
+pub(crate) fn make_in(tree: &dyn Dir, top: &str, entries: &[&str]) {
+    let at = |name: &str| format!("{top}/{name}").into_bytes();
+    for entry in entries {
+        if let Some(name) = entry.strip_suffix('/') {
+            tree.mkdir(&at(name), 0o755).unwrap();
+        } else if let Some((name, target)) = entry.split_once('>') {
+            tree.symlink(target.as_bytes(), &at(name)).unwrap();
+        } else if let Some((name, old)) = entry.split_once('&') {
+            tree.link(&at(old), &at(name)).unwrap();
+        } else if let Some((name, text)) = entry.split_once('=') {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+            let file = tree.open(&at(name), flags, 0o644).unwrap();
+            file.write_all_at(text.as_bytes(), 0).unwrap();
+        }
+    }
+}
+
 /// Counts every question to the lower tree and refuses changes below some directories.
 pub(crate) struct Watched {
     pub(crate) inner: DirectoryLower,
@@ -89,7 +107,7 @@ impl Lower for Watched {
     fn stat(&self, path: &[u8]) -> Result<Stat> {
         self.seen().stat(path)
     }
-    fn open(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    fn open(&self, path: &[u8], flags: OFlags) -> Result<OpenFile> {
         self.seen().open(path, flags)
     }
     fn readdir(&self, path: &[u8]) -> Result<Vec<DirEntry>> {
@@ -104,7 +122,7 @@ impl Lower for Watched {
     fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
         self.seen().xattr_names(path)
     }
-    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OwnedFd> {
+    fn try_open(&self, path: &[u8], flags: OFlags, permissions: u32) -> Result<OpenFile> {
         self.may(path)?.try_open(path, flags, permissions)
     }
     fn try_mkdir(&self, path: &[u8], permissions: u32) -> Result<()> {
@@ -184,14 +202,14 @@ pub(crate) fn overlay(
 pub(crate) fn read(overlay: &Overlay, path: &str) -> String {
     let fd = overlay.open(path.as_bytes(), OFlags::RDONLY, 0, caller_zero()).unwrap();
     let mut text = String::new();
-    File::from(fd).read_to_string(&mut text).unwrap();
+    fd.reader().read_to_string(&mut text).unwrap();
     text
 }
 
 pub(crate) fn write(overlay: &Overlay, path: &str, text: &str) -> Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
     let fd = overlay.open(path.as_bytes(), flags, 0o644, caller_zero())?;
-    File::from(fd).write_all(text.as_bytes()).map_err(Errno::from)
+    File::from(fd.into_host()?).write_all(text.as_bytes()).map_err(Errno::from)
 }
 
 /// A caller whose ids do not matter.

@@ -5,8 +5,6 @@ use abi::{Errno, Result};
 use cow_store::OFlags;
 use cow_store::path::{join, split, strip};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
 use viewfs::Overlay;
 
 /// One operation.
@@ -28,6 +26,28 @@ pub(crate) enum Op {
 }
 
 pub(crate) const XATTR: &[u8] = b"user.test";
+
+impl Op {
+    /// The paths of which the file or the name is changed.
+    pub(crate) fn changes(&self) -> Vec<&str> {
+        match self {
+            Self::Open { path, .. }
+            | Self::Truncate { path, .. }
+            | Self::Mkdir { path, .. }
+            | Self::Fifo { path }
+            | Self::Symlink { path, .. }
+            | Self::Unlink { path }
+            | Self::Rmdir { path }
+            | Self::Chmod { path, .. }
+            | Self::Chown { path, .. }
+            | Self::SetXattr { path, .. }
+            | Self::RemoveXattr { path } => vec![path],
+            Self::Link { old, path } => vec![old, path],
+            Self::Rename { from, to, .. } if from == to => Vec::new(),
+            Self::Rename { from, to, .. } => vec![from, to],
+        }
+    }
+}
 
 /// What a name looks like from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +85,12 @@ impl Model {
 
     fn get(&self, path: &[u8]) -> Option<&File_> {
         self.names.get(path).and_then(|id| self.files.get(id))
+    }
+
+    /// Whether an operation would open a FIFO.
+    pub(crate) fn is_open_of_fifo(&self, op: &Op) -> bool {
+        let Op::Open { path, .. } = op else { return false };
+        self.get(path.as_bytes()).is_some_and(|f| f.kind == FileKind::Fifo)
     }
 
     fn find(&self, path: &[u8]) -> Result<usize> {
@@ -303,7 +329,8 @@ pub(crate) fn apply(overlay: &Overlay, op: &Op, caller: Caller) -> Result<()> {
             let flags = *flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
             let fd = overlay.open(b(path), flags, *mode, caller)?;
             if overlay.stat(b(path))?.kind() == FileKind::Regular {
-                File::from(fd).write_all(text.as_bytes()).map_err(Errno::from)?;
+                let end = if flags.contains(OFlags::APPEND) { fd.stat()?.size_bytes } else { 0 };
+                fd.write_all_at(text.as_bytes(), end)?;
             }
             Ok(())
         }
@@ -344,7 +371,7 @@ pub(crate) fn picture(overlay: &Overlay) -> Vec<(Vec<u8>, File_, (u64, u64))> {
                 FileKind::Symlink => content = overlay.readlink(&full).unwrap(),
                 FileKind::Regular => {
                     let fd = overlay.open(&full, OFlags::RDONLY, 0, Caller::default()).unwrap();
-                    File::from(fd).read_to_end(&mut content).unwrap();
+                    content = fd.read_whole().unwrap();
                     assert_eq!(u64::try_from(content.len()).unwrap(), stat.size_bytes);
                 }
                 _ => {}

@@ -200,7 +200,7 @@ fn a_descriptor_opened_for_writing_is_the_stores_own_file() {
     let fd = view.open(b"d/f", OFlags::RDWR, 0, caller_zero()).unwrap();
     let shown = view.stat_fd(&fd).unwrap();
     assert_eq!((shown.ino, shown.dev), (before.ino, before.dev));
-    std::fs::File::from(fd).write_all(b"UPPER").unwrap();
+    std::fs::File::from(fd.into_host().unwrap()).write_all(b"UPPER").unwrap();
     assert_eq!(std::fs::read(upper.path().join("d/f")).unwrap(), b"UPPER");
     let fd = view.open(b"d/f", OFlags::RDONLY, 0, caller_zero()).unwrap();
     view.chown(b"d/f", Some(42), None).unwrap();

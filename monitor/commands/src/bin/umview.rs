@@ -2,10 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words: Vec<OsString> = std::env::args_os().collect();
-    commands::finish("umview", commands::umview(&words))
+    commands::Composition::standard().umview()
 }

@@ -1,6 +1,7 @@
 //! `umview`, `um_attach`, `viewname`, `vuname`, `umshutdown`.
 
-use clap::{Parser, ValueEnum};
+use crate::cli::trial::Try;
+use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -19,10 +20,13 @@ use std::path::PathBuf;
     name = "umview",
     version,
     disable_version_flag = true,
-    after_help = "Inside a view, three questions about it take the place of a command. Each must be the first word, exactly \
+    disable_help_subcommand = true,
+    override_usage = "umview [OPTIONS] [COMMAND]...\n       umview [OPTIONS] try [OPTIONS] [COMMAND]...",
+    after_help = "Inside a view, four questions about it take the place of a command. Each must be the first word, exactly \
                   as here; anything else, and whatever follows --, is a command:\n  \
                   umview stat [--json]             how many calls were answered, and how\n  \
                   umview tree [--json]             views, their services, mounts and processes\n  \
+                  umview top [--once] [--json]     who makes the calls, and for which mounts (umview top --help)\n  \
                   umview explain PATH              who answers for a name\n\n\
                   Examples:\n  \
                   umview bash                      a shell in a view; load modules inside\n  \
@@ -30,6 +34,9 @@ use std::path::PathBuf;
                   umview -V try -f setup.sh make   run setup.sh in the view, then make\n  \
                   umview --mount umfuseext2:disk.img:/mnt:ro ls /mnt\n  \
                   umview --su id -un               as virtual root\n  \
+                  umview --profile image --set image=disk.img ls /mnt\n  \
+                  umview --print-profile > again.toml    in a view: to start one like it\n  \
+                  umview try make install          look at what it changes, before it does\n  \
                   umview -- stat /etc/passwd       the command stat, even inside a view\n  \
                   umview --doctor                  what this machine offers"
 )]
@@ -41,6 +48,18 @@ pub struct Umview {
     /// A colon inside a part is written \:
     #[arg(short, long = "mount", value_name = "TYPE:SOURCE:TARGET[:OPTIONS]")]
     pub mount: Vec<String>,
+    /// Start as this file, or the profile of this name, says (umview --list-profiles)
+    #[arg(long, value_name = "FILE|NAME")]
+    pub profile: Option<String>,
+    /// Set a parameter of the profile (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// List the profiles that a name finds
+    #[arg(long)]
+    pub list_profiles: bool,
+    /// Print the profile of the view that this runs in; with --profile that one, with its parameters filled in
+    #[arg(long)]
+    pub print_profile: bool,
     /// Run the command as this user of the view, by default root, after the mounts and the start script
     #[arg(long, value_name = "USER", num_args = 0..=1, require_equals = true, default_missing_value = "root")]
     pub su: Option<String>,
@@ -59,6 +78,15 @@ pub struct Umview {
     /// How calls are intercepted; by default the better one that works here
     #[arg(long, value_enum)]
     pub engine: Option<Engine>,
+    /// Without seccomp notification, as --engine trace
+    #[arg(long, conflicts_with = "engine")]
+    pub no_notify: bool,
+    /// Without /dev/fuse: placeholders stand for virtual files, and more calls are intercepted
+    #[arg(long)]
+    pub no_fuse: bool,
+    /// Without user namespaces, and so without /dev/fuse
+    #[arg(long)]
+    pub no_userns: bool,
     /// Log to standard error; without a filter, who answered each call and how long it took
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "calls=debug,info")]
     pub log: Option<String>,
@@ -79,6 +107,31 @@ pub struct Umview {
     /// The command and its arguments; by default $SHELL
     #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+    /// What takes the place of a command
+    #[command(subcommand)]
+    pub action: Option<Action>,
+}
+
+/// Words that take the place of a command, after the options; behind -- they are commands.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Runs a command on a copy of the system that can be thrown away
+    ///
+    /// The command runs as virtual root, in the environment of the caller, and whatever it changes in files, anywhere,
+    /// goes to a store: neither the system's files nor the user's own are touched. What is no file is the real
+    /// thing: processes, the network, /proc, and devices.
+    ///
+    /// When the command has ended, what still runs of it is ended, too, and what it changed is shown. On a terminal
+    /// the question is what becomes of it: commit does it for real, as the user that one really is, all of it or
+    /// nothing; keep leaves it in the store, for another look or to go on; throw away forgets it. Without a
+    /// terminal to ask on, it is kept, and said where. Nothing is committed after a command that failed.
+    ///
+    /// A store without a name of its own is in $TMPDIR, or else /var/tmp, as umview-try-*; it is left there if umview
+    /// is killed.
+    ///
+    /// The exit status is the command's; 123 if a commit that was asked for could not be made; 125, 126 and 127 as
+    /// for umview. Inside a view it is a nested view, and what is real is what the view around it shows.
+    Try(Try),
 }
 
 /// How calls are intercepted.

@@ -188,10 +188,19 @@ pub(crate) fn die_with_parent(on: bool) -> io::Result<()> {
 
 /// The terminal's INT and QUIT are for the process that the caller started, not for who waits for it.
 pub(crate) fn ignore_terminal_signals() {
+    set_terminal_signals(libc::SIG_IGN);
+}
+
+/// They end this process again.
+pub(crate) fn heed_terminal_signals() {
+    set_terminal_signals(libc::SIG_DFL);
+}
+
+fn set_terminal_signals(disposition: libc::sighandler_t) {
     for signal in [libc::SIGINT, libc::SIGQUIT] {
         // SAFETY:
-        // 1. Takes integers and a constant.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
+        // 1. Takes integers; the callers pass a constant and never a function.
+        unsafe { libc::signal(signal, disposition) };
     }
 }
 

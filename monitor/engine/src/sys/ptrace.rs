@@ -89,10 +89,12 @@ pub(crate) fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
     Ok(())
 }
 
-/// waitpid(2) with `__WALL` on `tid`, or on any child for `None`. `nohang` answers `None` if nothing is there.
+/// waitpid(2) with `__WALL` on `tid`, or on any child or tracee of this thread for `None`: other threads wait for
+/// their own. `nohang` answers `None` if nothing is there.
 pub(crate) fn wait(tid: Option<Tid>, nohang: bool) -> io::Result<Option<(Tid, i32)>> {
     let mut status = 0;
-    let options = libc::__WALL | if nohang { libc::WNOHANG } else { 0 };
+    let whose = if tid.is_none() { libc::__WNOTHREAD } else { 0 };
+    let options = libc::__WALL | whose | if nohang { libc::WNOHANG } else { 0 };
     // SAFETY:
     // 1. `status` is a live int that the call writes.
     let pid = check(i64::from(unsafe {

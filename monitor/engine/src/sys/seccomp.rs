@@ -142,14 +142,19 @@ pub(crate) fn answer_fd(
     Ok(())
 }
 
-/// Puts `fd` into the caller at its lowest free number, closed at exec, while it waits for its answer.
-pub(crate) fn add_fd(listener: BorrowedFd<'_>, id: u64, fd: BorrowedFd<'_>) -> io::Result<i32> {
+/// Puts `fd` into the caller at its lowest free number while it waits for its answer.
+pub(crate) fn add_fd(
+    listener: BorrowedFd<'_>,
+    id: u64,
+    fd: BorrowedFd<'_>,
+    cloexec: bool,
+) -> io::Result<i32> {
     let request = AddFd {
         id,
         flags: 0,
         srcfd: fd.as_raw_fd() as u32,
         newfd: 0,
-        newfd_flags: libc::O_CLOEXEC as u32,
+        newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
     };
     // SAFETY:
     // 1. `request` has the layout of `struct seccomp_notif_addfd` and is only read.

@@ -11,6 +11,7 @@ const SEND: &[Trap] = &[Trap::always(Group::Send), Trap::always(Group::Socket)];
 const RECV: &[Trap] = &[Trap::always(Group::Recv), Trap::always(Group::Socket)];
 
 const STACKS: &str = "the kernel's until network stacks can be mounted";
+const TO: &str = "an AF_UNIX address is the view's path, once a datagram socket of the view has a name that the kernel knows by another";
 const NAME: &str = "an AF_UNIX address is the view's path in processes that bound one which the kernel knows by another";
 
 /// All calls on sockets; `AF_UNIX` addresses are paths inside a `struct sockaddr_un`.
@@ -38,13 +39,9 @@ pub(super) const SOCKETS: &[Row] = &[
         &[Trap::when(Group::Send, &[Test::NotNull(4)]), Trap::always(Group::Socket)],
     )
     .fds(&[0])
-    .planned("an AF_UNIX address given here is taken for the host's path"),
-    Row::new("sendmsg", 46, Handler::Send, SEND)
-        .fds(&[0])
-        .planned("an AF_UNIX address given here is taken for the host's path"),
-    Row::new("sendmmsg", 307, Handler::Send, SEND)
-        .fds(&[0])
-        .planned("an AF_UNIX address given here is taken for the host's path"),
+    .note(TO),
+    Row::new("sendmsg", 46, Handler::Send, SEND).fds(&[0]).note(TO),
+    Row::new("sendmmsg", 307, Handler::Send, SEND).fds(&[0]).note(TO),
     Row::new("recvfrom", 45, Handler::Recv, SOCKET).fds(&[0]).note(NAME),
     Row::new("recvmsg", 47, Handler::Recv, RECV)
         .fds(&[0])

@@ -79,7 +79,8 @@ fn a_process_tree_that_was_served_data_is_not_handed_to_a_debugger() {
     need("strace", "strace");
     for combination in by_notification() {
         let work = Work::new(combination.1);
-        let output = View::of(combination).preload("umfuse").folder(work.path()).run(
+        let view = View::of(combination).option("--no-fuse").preload("umfuse").folder(work.path());
+        let output = view.run(
             "mkdir mnt; mount -t umfusemem none mnt; echo x >mnt/f; strace true; echo $?; cat mnt/f",
         );
         assert!(output.stdout.contains("1\nx\n"), "{combination:?}: {output:?}");

@@ -71,7 +71,10 @@ fn mounts_are_made_in_order_before_the_command() {
             (Some(125), ""),
             "{combination:?}: {output:?}"
         );
-        assert!(output.stderr.contains("--mount: /nosuch on "), "{combination:?}: {output:?}");
+        assert!(
+            output.stderr.contains("umview: mount: /nosuch on "),
+            "{combination:?}: {output:?}"
+        );
     }
 }
 

@@ -1,14 +1,20 @@
 //! Programs in views, one module a subject. Each test says for which engines and users.
 
+mod accelerator;
+mod activity;
 mod attach;
+mod block_devices;
 mod clocks;
 mod debuggers;
 mod descriptors;
 mod disk_tools;
+mod examples;
+mod file_times;
 mod formats;
 mod forms;
 mod ids;
 mod killed;
+mod layers;
 mod life;
 mod mounts;
 mod names;
@@ -16,7 +22,14 @@ mod nested;
 mod ordinary;
 mod overlays;
 mod packages;
+mod profiles;
+mod readme;
+mod roots;
 mod services;
 mod slides;
 mod sockets;
+mod software;
+mod specials;
 mod terminal;
+mod time_peers;
+mod trial;

@@ -119,7 +119,27 @@ def _():
     n=os.getcwd()+"/nd2/s"; s=socket.socket(socket.AF_UNIX); s.bind(n); s.listen(); c=socket.socket(socket.AF_UNIX); c.connect(n); return oct(os.stat(n).st_mode)
 @t("unix dgram")
 def _():
-    a=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); a.bind("d1"); b=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); b.bind("d2"); b.connect("d1"); b.send(b"yo"); return a.recv(9)
+    a=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); a.bind("d1"); b=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); b.bind("d2"); b.connect("d1"); b.send(b"yo"); d,f=a.recvfrom(9); a.sendto(b"re",f); return d,f,b.recv(9),a.getsockname(),b.getpeername()
+@t("unix dgram messages")
+def _():
+    a=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); a.bind("d3"); b=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); b.bind(os.getcwd()+"/nd2/d4")
+    b.sendmsg([b"one ",b"two"],[],0,"d3"); r=a.recvmsg(20); a.sendmsg([b"back"],[],0,r[3]); q=b.recvmsg(20)
+    try: a.sendto(b"x","nowhere"); e=0
+    except OSError as x: e=x.errno
+    return r[0],r[3]==os.getcwd()+"/nd2/d4",q[0],q[3],e
+@t("failed bind leaves no name")
+def _():
+    s=socket.socket(socket.AF_UNIX); s.bind("once")
+    try: s.bind("twice"); e=0
+    except OSError as x: e=x.errno
+    r=e,os.path.lexists("twice"),"twice" in os.listdir(".")
+    open("twice","w").close(); os.unlink("twice"); os.unlink("once"); return r
+@t("directory descriptor after rename")
+def _():
+    f=os.open("lots2",os.O_RDONLY); g=os.open("lots2/in",os.O_RDONLY); os.rename("lots2","lots3"); os.mkdir("lots2")
+    open(os.open("made",os.O_CREAT|os.O_WRONLY,0o644,dir_fd=f),"w").close(); open(os.open("deep",os.O_CREAT|os.O_WRONLY,0o644,dir_fd=g),"w").close()
+    os.rename("made","again",src_dir_fd=f,dst_dir_fd=f); r=os.stat("deep",dir_fd=g).st_size,sorted(os.listdir("lots3")),os.listdir("lots3/in"),os.listdir("lots2")
+    os.fchdir(g); r2=os.path.basename(os.path.dirname(os.getcwd())); os.chdir("../.."); return r,r2,os.path.basename(os.readlink("/proc/self/fd/%d"%f)),sorted(os.listdir(f))
 @t("lower fifo")
 def _():
     p=subprocess.Popen(["sh","-c","cat fifo"],stdout=subprocess.PIPE); wr("fifo","low"); return p.communicate()[0]
@@ -165,7 +185,7 @@ def _():
         n=nx()
         if n is None: break
         s.add(n)
-    return ok,len(names)
+    return ok,len(names),len(s),any(n.startswith(b"newname") for n in s)
 @t("xattr")
 def _():
     os.setxattr("f1","user.k",b"v"); os.setxattr("x1","user.k",b"w"); r=os.getxattr("f1","user.k"),os.getxattr("x1","user.k"),os.listxattr("x1"); os.removexattr("x1","user.k"); return r,os.listxattr("x1")
@@ -209,4 +229,4 @@ def _():
     f=os.open("rp",os.O_RDONLY); wr("/proc/self/fd/%d"%f,"!","a"); return rd("rp")
 @t("proc fd link")
 def _():
-    f=os.open("big",os.O_RDONLY); return os.path.basename(os.readlink("/proc/self/fd/%d"%f)), os.readlink("/proc/self/fd/%d"%f)==os.getcwd()+"/big"
+    f=os.open("big",os.O_RDONLY); g=os.open("e1",os.O_RDWR); h=os.open("um2/y",os.O_RDWR); n=lambda f: os.readlink("/proc/self/fd/%d"%f).replace(os.getcwd(),"HERE"); r=n(f),n(g),n(h); os.unlink("um2/y"); return r,n(h)

@@ -1,13 +1,13 @@
 //! `viewfs commit`.
 
-use crate::diff::write_line;
-use crate::output::{complain, has_colors, show};
+use crate::output::{complain, has_colors};
 use crate::{Outcome, open_lower, open_store, view_paths};
 use anyhow::Result;
 use cow_store::Access;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use viewfs::{show, write_line};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

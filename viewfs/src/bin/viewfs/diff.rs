@@ -1,21 +1,16 @@
 //! `viewfs diff`.
 
-use crate::output::{PLAIN, has_colors, mark, show};
+use crate::output::has_colors;
 use crate::{Outcome, open_lower, open_store, view_paths};
 use abi::fs::FileKind;
 use anyhow::Result;
-use cow_store::dir::{Dir, HostDir};
 use cow_store::path::strip;
-use cow_store::{Access, Difference, Differs, OFlags, Store};
+use cow_store::{Access, Difference, Differs};
 use serde::Serialize;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::Write;
 use std::path::PathBuf;
-
-/// The most bytes of a file that is compared by lines.
-const TEXT_BYTES_MAX: u64 = 4 << 20;
+use viewfs::{write_line, write_text};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -73,17 +68,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
     Ok(if differs { Outcome::Partly } else { Outcome::Done })
 }
 
-pub(crate) fn write_line(
-    out: &mut impl Write,
-    differs: &Differs,
-    colors: bool,
-) -> std::io::Result<()> {
-    let (letter, color) = mark(differs.difference);
-    let (start, end) = if colors { (color, PLAIN) } else { ("", "") };
-    let slash = if differs.kind == FileKind::Directory { "/" } else { "" };
-    writeln!(out, "{start}{letter} {}{slash}{end}", show(&differs.path))
-}
-
 fn line_of(differs: &Differs) -> Line {
     let text = std::str::from_utf8(&differs.path);
     Line {
@@ -105,51 +89,4 @@ fn line_of(differs: &Differs) -> Line {
             FileKind::Socket => "socket",
         },
     }
-}
-
-/// The whole file if it is text, not large and can be read.
-fn text_of(fd: Option<OwnedFd>) -> Option<String> {
-    let mut text = String::new();
-    let Some(fd) = fd else { return Some(text) };
-    let mut file = File::from(fd).take(TEXT_BYTES_MAX + 1);
-    file.read_to_string(&mut text).ok()?;
-    let is_small = u64::try_from(text.len()).is_ok_and(|n| n <= TEXT_BYTES_MAX);
-    (is_small && !text.contains('\0')).then_some(text)
-}
-
-fn write_text(
-    out: &mut impl Write,
-    store: &Store,
-    lower: &HostDir,
-    differs: &Differs,
-    colors: bool,
-) -> Result<()> {
-    let path = &differs.path;
-    let old = match differs.difference {
-        Difference::Added => None,
-        Difference::Metadata => return Ok(()),
-        _ => Some(lower.open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?),
-    };
-    let new = match differs.difference {
-        Difference::Deleted => None,
-        _ => Some(store.open_upper(path, OFlags::RDONLY | OFlags::NONBLOCK)?),
-    };
-    let (Some(old), Some(new)) = (text_of(old), text_of(new)) else {
-        writeln!(out, "  (not text, or too large)")?;
-        return Ok(());
-    };
-    let diff = similar::TextDiff::from_lines(&old, &new);
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        for line in hunk.to_string().lines() {
-            let color = match line.bytes().next() {
-                Some(b'+') => "\x1b[32m",
-                Some(b'-') => "\x1b[31m",
-                Some(b'@') => "\x1b[36m",
-                _ => "",
-            };
-            let (start, end) = if colors && !color.is_empty() { (color, PLAIN) } else { ("", "") };
-            writeln!(out, "{start}{line}{end}")?;
-        }
-    }
-    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `viewfs snapshot`, `rollback`, `export` and `import`.
 
-use crate::output::{Progress, complain, show};
+use crate::output::{Progress, complain};
 use crate::{Outcome, open_store};
 use anyhow::{Context, Result};
 use cow_store::{Access, Flavor};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use viewfs::show;
 
 #[derive(clap::Args)]
 pub(crate) struct Snapshot {

@@ -1,6 +1,5 @@
 //! What the commands print, and how.
 
-use cow_store::Difference;
 use std::io::{IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -25,32 +24,6 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
     })
-}
-
-/// The letter and the colour of a difference.
-pub(crate) const fn mark(difference: Difference) -> (char, &'static str) {
-    match difference {
-        Difference::Added => ('A', "\x1b[32m"),
-        Difference::Changed => ('M', "\x1b[33m"),
-        Difference::Deleted => ('D', "\x1b[31m"),
-        Difference::Metadata => ('a', "\x1b[36m"),
-    }
-}
-
-/// The end of a colour.
-pub(crate) const PLAIN: &str = "\x1b[0m";
-
-/// A path of the view, with what a terminal would obey written as escapes.
-pub(crate) fn show(path: &[u8]) -> String {
-    let mut text = String::from("/");
-    for c in String::from_utf8_lossy(path).chars() {
-        if c.is_control() {
-            text.extend(c.escape_default());
-        } else {
-            text.push(c);
-        }
-    }
-    text
 }
 
 /// Counts the bytes that pass, and tells them on a terminal.

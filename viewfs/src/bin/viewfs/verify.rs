@@ -1,11 +1,11 @@
 //! `viewfs verify`.
 
-use crate::output::show;
 use crate::{Outcome, open_store};
 use anyhow::Result;
 use cow_store::Access;
 use std::io::Write;
 use std::path::PathBuf;
+use viewfs::show;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

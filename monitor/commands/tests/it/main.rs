@@ -1,0 +1,3 @@
+//! Claims about what the commands say of themselves.
+
+mod spelling;
