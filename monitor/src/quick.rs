@@ -142,6 +142,22 @@ impl Look<'_> {
     }
 }
 
+/// A relative name below a directory whose name the kernel told: that has no links, so that `..` at the front is the
+/// directory above, as fts(3) asks for on its way back.
+fn below(base: &[u8], wanted: &[u8]) -> Vec<u8> {
+    let (mut base, mut rest) = (base, wanted);
+    while let Some(after) =
+        rest.strip_prefix(b"..").filter(|a| a.first().is_none_or(|&b| b == b'/'))
+    {
+        base = path::split(base).map_or(&b"/"[..], |(above, _)| above);
+        rest = after;
+        while let Some(after) = rest.strip_prefix(b"/") {
+            rest = after;
+        }
+    }
+    if rest.is_empty() { base.to_vec() } else { path::append(base, rest) }
+}
+
 impl Monitor {
     /// Whether the kernel may have the name as it stands, used so. `dirfd` is
     /// `None` for the working directory; a descriptor that is known not to be virtual may be given with
@@ -191,7 +207,7 @@ impl Monitor {
             None => self.host_cwd(proc, tid),
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
-        self.is_absolute_native(&path::append(&base, wanted), &look)
+        self.is_absolute_native(&below(&base, wanted), &look)
     }
 
     fn is_absolute_native(&self, wanted: &[u8], look: &Look<'_>) -> bool {
@@ -274,3 +290,23 @@ impl Monitor {
 
 /// Shared by the monitor.
 pub(crate) type Quick = Arc<Cache>;
+
+#[cfg(test)]
+mod tests {
+    use super::below;
+
+    #[test]
+    fn parents_at_the_front_are_taken_from_a_base_without_links() {
+        for (wanted, found) in [
+            (&b"x"[..], &b"/a/b/x"[..]),
+            (b"..", b"/a"),
+            (b"../", b"/a"),
+            (b"..//../x", b"/x"),
+            (b"../../..", b"/"),
+            (b"..x", b"/a/b/..x"),
+            (b"x/..", b"/a/b/x/.."),
+        ] {
+            assert_eq!(below(b"/a/b", wanted), found, "{wanted:?}");
+        }
+    }
+}
