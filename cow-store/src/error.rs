@@ -39,6 +39,9 @@ pub enum Error {
     /// Another process writes this store.
     #[error("the store is in use by another writer")]
     Locked,
+    /// The file system takes names that differ only in case for the same.
+    #[error("a store can't lie on a file system that makes no difference between a and A")]
+    CaseFolding,
     /// `.viewos/format` names a version or a form this build does not know.
     #[error("the store's format is not known: {text:?}")]
     Format {
@@ -96,6 +99,7 @@ impl Error {
             Self::BadPath { .. } | Self::SnapshotName { .. } => Errno::EINVAL,
             Self::NameTooLong { .. } => Errno::ENAMETOOLONG,
             Self::Locked => Errno::EBUSY,
+            Self::CaseFolding => Errno::EOPNOTSUPP,
             Self::Format { .. } | Self::Archive { .. } => Errno::EINVAL,
             Self::Log { .. } | Self::Metadata { .. } => Errno::EUCLEAN,
             Self::ReadOnly | Self::Doubt => Errno::EROFS,

@@ -138,6 +138,25 @@ pub(crate) fn make_private_dirs(dir: &dyn Dir) -> Result<(), Error> {
     Ok(())
 }
 
+/// Refuses file systems like vfat, on which a name of the view could be another's. Directories that were made to
+/// find out go again.
+///
+/// # Errors
+/// - [`Error::CaseFolding`].
+pub(crate) fn check_case(dir: &dyn Dir) -> Result<(), Error> {
+    if dir.stat(&PRIVATE_DIR.to_ascii_uppercase()).is_err() {
+        return Ok(());
+    }
+    if dir.stat(FORMAT_PATH).is_err() {
+        for path in [SNAPSHOTS_PATH, LINKS_PATH, TMP_PATH, PRIVATE_DIR] {
+            if let Err(errno) = dir.rmdir(path) {
+                tracing::debug!(target: "cow_store", "left behind: {errno}");
+            }
+        }
+    }
+    Err(Error::CaseFolding)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Form, WhiteoutForm};

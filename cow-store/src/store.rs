@@ -82,6 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// In check order:
+    /// - [`Error::CaseFolding`] if its file system can't hold all names side by side, and it is to be written.
     /// - [`Error::Locked`] if another process has it open for writing, and so would this one.
     /// - [`Error::Format`] if the version is not known.
     /// - [`Error::Log`] if the log is damaged and `access` is `Write`.
@@ -138,6 +139,7 @@ impl Store {
     /// it, and who mounts sees to it that nobody inside does.
     fn lock(dir: &dyn Dir) -> Result<Option<Lock>, Error> {
         format::make_private_dirs(dir)?;
+        format::check_case(dir)?;
         let fd = dir
             .open(LOCK_PATH, OFlags::CREATE | OFlags::RDWR, 0o600)
             .map_err(|errno| Error::Host { call: "open", path: LOCK_PATH.to_vec(), errno })?;

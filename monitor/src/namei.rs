@@ -372,6 +372,8 @@ impl<'a> Walk<'a> {
             || self.root.is_some()
             || self.mounts.has_root_mount()
             || path::has_dotdot(wanted)
+            // A last `.` is no name, and what can't be done to it is told by its being there.
+            || wanted.ends_with(b"/.")
         {
             return Ok(None);
         }
@@ -478,9 +480,10 @@ impl<'a> Walk<'a> {
         names: Names,
         name: &[u8],
     ) -> Result<Option<Place>> {
-        if dir.mount.flags.except.iter().any(|e| e == names.view()) {
+        // Under its own names: a younger mount may show what is below under others.
+        if dir.mount.flags.except.iter().any(|e| e == names.innermost()) {
             let before = Epoch(dir.mount.born.0.saturating_sub(1)).min(self.epoch);
-            let mut place = self.at_epoch(before).canonical(names.view());
+            let mut place = self.at_epoch(before).canonical(names.innermost());
             if let Ok(p) = &mut place {
                 set_view_name(p, names.view(), self.epoch);
             }

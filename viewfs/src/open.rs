@@ -80,14 +80,14 @@ impl Overlay {
 
     fn open_write(&self, path: &[u8], seen: &Seen, flags: OFlags) -> Result<OpenFile> {
         let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
-        let store = match self.actor(path)? {
-            Actor::Real(tree) => return tree.try_open(path, flags, 0),
-            Actor::Store(store) => store,
-        };
         if seen.stat.kind() != FileKind::Regular {
             // Writing to a FIFO, socket or device changes no file.
             return self.open_read(path, flags.difference(OFlags::TRUNC));
         }
+        let store = match self.actor(path)? {
+            Actor::Real(tree) => return tree.try_open(path, flags, 0),
+            Actor::Store(store) => store,
+        };
         if self.is_mincow() && matches!(seen.at, Resolved::Lower | Resolved::Shadow(_)) {
             match self.lower().try_open(path, flags, 0) {
                 Err(e) if is_refusal(e) => {}

@@ -186,7 +186,14 @@ fn descriptor_link(ctx: &Ctx<'_>, host: &[u8]) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let Ok(s) = hostview::stat(host, true) else { return Ok(None) };
-    Ok(ctx.m.vfiles.by_stat(&s).map(|file| file.view_path()))
+    Ok(ctx.m.vfiles.by_stat(&s).map(|file| {
+        let mut text = file.view_path();
+        let is_file = matches!(file.kind, VKind::File { .. });
+        if is_file && file.info(ctx.m).is_ok_and(|info| info.attr.nlink == 0) {
+            text.extend_from_slice(b" (deleted)");
+        }
+        text
+    }))
 }
 
 /// statfs(2), fstatfs(2), ustat(2).

@@ -34,7 +34,10 @@ pub(super) fn mount(ctx: &Ctx<'_>) -> Result<Answer> {
     let flags = ctx.arg(3);
     let fs_type = text(2, 4096).unwrap_or_default();
     let view = ctx.proc.view();
-    let fs_type = view.alias(&fs_type).unwrap_or(fs_type);
+    let mut fs_type = view.alias(&fs_type).unwrap_or(fs_type);
+    if is_plain_bind(flags, &fs_type) && view.service_for("viewfs").is_some() {
+        fs_type = "viewfs".into();
+    }
     let named = ctx.named(0)?;
     let service = view.service_for(&fs_type);
     let (flags, words) = if service.is_some() { words_of(flags) } else { (flags, "") };
@@ -93,6 +96,11 @@ fn words_of(flags: u64) -> (u64, &'static str) {
     } else {
         (flags, "")
     }
+}
+
+/// mount(8) gives no type with `bind`, whatever its user wrote: where viewfs is loaded it is viewfs's.
+fn is_plain_bind(flags: u64, fs_type: &str) -> bool {
+    flags & (libc::MS_BIND | libc::MS_REMOUNT) == libc::MS_BIND && matches!(fs_type, "" | "none")
 }
 
 /// A relative source starts at the caller's working directory.

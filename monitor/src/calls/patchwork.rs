@@ -132,8 +132,10 @@ impl Monitor {
         let born = self.clock.tick();
         let epoch = Epoch(born.0 - 1);
         let source = self.place_at(view, epoch, wish.absolute_source.as_bytes())?;
-        if !source.is_directory() {
-            return Err(MountError::new(Errno::ENOTDIR, "viewfs: the source is not a directory"));
+        let target = self.place_at(view, epoch, &wish.target).ok();
+        if target.is_some_and(|t| t.is_directory() != source.is_directory()) {
+            let text = "viewfs: a directory goes on a directory, a file on a file";
+            return Err(MountError::new(Errno::ENOTDIR, text));
         }
         let content = Content::Redirect { source: source.view_path().to_vec(), epoch };
         let is_ghost = hostview::lstat(&wish.target).is_err();

@@ -69,6 +69,7 @@ impl Monitor {
         let synced = self.sync_mount(mount);
         mount.detached.store(true, Ordering::Release);
         self.mounts.remove(mount.id);
+        self.sockets.let_go_of_mount(mount.id);
         self.hide_from_sysfs(mount);
         self.quick.clear();
         if matches!(mount.power, Power::Calls(_)) {
@@ -99,17 +100,11 @@ impl Monitor {
             Content::Overlay { over, .. } => over.contains(&mount.id),
             _ => false,
         };
-        // A mount of a later birth on it, or made from it.
-        used || self.mounts.snapshot().all().iter().any(|m| is_below_overlay(m))
-            || self.mounts.snapshot().all().iter().any(|m| {
-                m.id != mount.id
-                    && view.sees(m.view, m.born, PRESENT)
-                    && m.born > mount.born
-                    && (path::below(&m.target, &mount.target).is_some()
-                        || path::below(m.source.as_bytes(), &mount.target).is_some()
-                        || matches!(mount.content, Content::Device { .. })
-                            && m.source.as_bytes().starts_with(&mount.target))
-            })
+        used || self.mounts.snapshot().all().iter().any(|m| {
+            m.id != mount.id
+                && (is_below_overlay(m)
+                    || view.sees(m.view, m.born, PRESENT) && (is_on(m, mount) || is_of(m, mount)))
+        })
     }
 
     /// At the end of a view: everything is written back; where no process is left, all is unmounted, the youngest
@@ -136,4 +131,21 @@ impl Monitor {
             }
         }
     }
+}
+
+/// Whether `upper` lies on a file of `mount`, or over the same mount point on top of it.
+fn is_on(upper: &Mount, mount: &Mount) -> bool {
+    upper.rank(PRESENT) > mount.rank(PRESENT) && path::below(&upper.target, &mount.target).is_some()
+}
+
+/// Whether `later` was made from a file of `mount`, by its words.
+fn is_of(later: &Mount, mount: &Mount) -> bool {
+    let source = match &later.content {
+        Content::Redirect { source, .. } => source.as_slice(),
+        _ => later.source.as_bytes(),
+    };
+    let is_below = path::below(source, &mount.target).is_some();
+    let is_partition =
+        matches!(mount.content, Content::Device { .. }) && source.starts_with(&mount.target);
+    later.born > mount.born && (is_below || is_partition)
 }

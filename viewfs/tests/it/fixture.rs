@@ -3,7 +3,7 @@
 use abi::dev::DevNum;
 use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
 use abi::{Errno, Result};
-use cow_store::dir::{DirEntry, OpenFile};
+use cow_store::dir::{Dir, DirEntry, OpenFile};
 use cow_store::{Access, OFlags, Stat, Store};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -53,6 +53,24 @@ pub(crate) fn make(root: &Path, entries: &[&str]) {
             std::fs::hard_link(root.join(old), root.join(name)).unwrap();
         } else if let Some((name, text)) = entry.split_once('=') {
             std::fs::write(root.join(name), text).unwrap();
+        }
+    }
+}
+
+/// The same below the directory `top` of any tree.
+pub(crate) fn make_in(tree: &dyn Dir, top: &str, entries: &[&str]) {
+    let at = |name: &str| format!("{top}/{name}").into_bytes();
+    for entry in entries {
+        if let Some(name) = entry.strip_suffix('/') {
+            tree.mkdir(&at(name), 0o755).unwrap();
+        } else if let Some((name, target)) = entry.split_once('>') {
+            tree.symlink(target.as_bytes(), &at(name)).unwrap();
+        } else if let Some((name, old)) = entry.split_once('&') {
+            tree.link(&at(old), &at(name)).unwrap();
+        } else if let Some((name, text)) = entry.split_once('=') {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
+            let file = tree.open(&at(name), flags, 0o644).unwrap();
+            file.write_all_at(text.as_bytes(), 0).unwrap();
         }
     }
 }

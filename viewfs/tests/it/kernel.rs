@@ -2,9 +2,10 @@
 //! two differ, `kernel-differences.txt` says so with a reason, a line each:
 //! `OPERATION OURS KERNEL reason`.
 
-use crate::fixture::{caller, overlay, scratch};
+use crate::fixture::{caller, handle, overlay, scratch};
 use crate::model::{Model, Op, apply, check, picture};
 use crate::random::{Random, count, populate};
+use cow_store::dir::HostDir;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -65,17 +66,27 @@ fn known_differences() -> BTreeSet<String> {
 
 #[test]
 fn cow_agrees_with_the_kernels_overlayfs() {
+    against_the_kernel(9000, false);
+}
+
+#[test]
+fn cow_with_vstat_agrees_with_the_kernels_overlayfs_of_root() {
+    against_the_kernel(9500, true);
+}
+
+/// The same operations on both, by root, for whom the kernel's owners are what ours are with `vstat`.
+fn against_the_kernel(seed: u64, vstat: bool) {
     let who = caller();
     if who.uid != 0 {
         eprintln!("SKIPPED: mounting overlayfs needs the superuser");
         return;
     }
     let known = known_differences();
-    let mut met = BTreeSet::new();
+    let (mut met, mut compared) = (BTreeSet::new(), 0);
     for round in 0..count().div_ceil(200).min(100) {
         let (lower, lower2, upper, base) = (scratch(), scratch(), scratch(), scratch());
-        populate(lower.path(), false);
-        populate(lower2.path(), false);
+        populate(&HostDir::new(handle(lower.path())), false);
+        populate(&HostDir::new(handle(lower2.path())), false);
         let mounted = match Mounted::new(lower2.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {
@@ -83,16 +94,17 @@ fn cow_agrees_with_the_kernels_overlayfs() {
                 return;
             }
         };
-        let (ours, _) = overlay(lower.path(), upper.path(), Mode::Cow, false, &[]);
+        let (ours, _) = overlay(lower.path(), upper.path(), Mode::Cow, vstat, &[]);
         let kernel = Overlay::new(
             Source::Tree(Box::new(DirectoryLower::open(&mounted.0).unwrap())),
             Box::new(DirectoryLower::open(&mounted.0).unwrap()),
             MountOptions::default(),
         )
         .unwrap();
-        let mut random = Random::new(9000 + u64::try_from(round).unwrap());
+        let mut random = Random::new(seed + u64::try_from(round).unwrap());
+        let mut is_same = true;
         for _ in 0..200 {
-            let op = random.op(false);
+            let op = random.op(vstat);
             let before = format!("{op:?}");
             if let Op::Rename { from, to, .. } = &op {
                 // The kernel renames no directory of the lower tree: a few such answers are enough.
@@ -110,11 +122,20 @@ fn cow_agrees_with_the_kernels_overlayfs() {
                 met.insert(line);
                 // From here on the two trees are not the same.
                 if got.is_ok() || wanted.is_ok() {
+                    is_same = false;
                     break;
                 }
             }
         }
+        if is_same {
+            let files = |overlay: &Overlay| -> Vec<_> {
+                picture(overlay).into_iter().map(|(path, file, _)| (path, file)).collect()
+            };
+            assert_eq!(files(&ours), files(&kernel), "round {round}");
+            compared += 1;
+        }
     }
+    assert!(compared > 0, "no two trees were the same to the end");
     for line in known.difference(&met) {
         eprintln!("known difference not met in this run: {line}");
     }
@@ -129,7 +150,7 @@ fn the_kernel_reads_our_store_as_its_upper_directory() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path(), true);
+        populate(&HostDir::new(handle(lower.path())), true);
         let upper = scratch();
         let (ours, _) = overlay(lower.path(), upper.path(), Mode::Cow, false, &[]);
         let mut model = Model::of(&ours, who.uid);
@@ -206,7 +227,7 @@ fn we_read_an_upper_directory_of_the_kernels() {
     }
     for round in 0..6 {
         let (lower, base) = (scratch(), scratch());
-        populate(lower.path(), true);
+        populate(&HostDir::new(handle(lower.path())), true);
         let mounted = match Mounted::new(lower.path(), base.path()) {
             Ok(mounted) => mounted,
             Err(e) => {

@@ -8,3 +8,4 @@ mod kernel;
 mod model;
 mod modes;
 mod random;
+mod virtual_layers;

@@ -27,6 +27,28 @@ pub(crate) enum Op {
 
 pub(crate) const XATTR: &[u8] = b"user.test";
 
+impl Op {
+    /// The paths of which the file or the name is changed.
+    pub(crate) fn changes(&self) -> Vec<&str> {
+        match self {
+            Self::Open { path, .. }
+            | Self::Truncate { path, .. }
+            | Self::Mkdir { path, .. }
+            | Self::Fifo { path }
+            | Self::Symlink { path, .. }
+            | Self::Unlink { path }
+            | Self::Rmdir { path }
+            | Self::Chmod { path, .. }
+            | Self::Chown { path, .. }
+            | Self::SetXattr { path, .. }
+            | Self::RemoveXattr { path } => vec![path],
+            Self::Link { old, path } => vec![old, path],
+            Self::Rename { from, to, .. } if from == to => Vec::new(),
+            Self::Rename { from, to, .. } => vec![from, to],
+        }
+    }
+}
+
 /// What a name looks like from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct File_ {
@@ -63,6 +85,12 @@ impl Model {
 
     fn get(&self, path: &[u8]) -> Option<&File_> {
         self.names.get(path).and_then(|id| self.files.get(id))
+    }
+
+    /// Whether an operation would open a FIFO.
+    pub(crate) fn is_open_of_fifo(&self, op: &Op) -> bool {
+        let Op::Open { path, .. } = op else { return false };
+        self.get(path.as_bytes()).is_some_and(|f| f.kind == FileKind::Fifo)
     }
 
     fn find(&self, path: &[u8]) -> Result<usize> {

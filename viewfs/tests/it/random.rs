@@ -1,9 +1,11 @@
 //! Random operations on each mode, against the model.
 
-use crate::fixture::{caller, make, overlay, picture, scratch};
+use crate::fixture::{caller, handle, make, make_in, overlay, picture, scratch};
 use crate::model::{Model, Op, apply, check};
+use abi::Errno;
 use abi::fs::{Caller, RenameFlags, XattrFlags};
 use cow_store::OFlags;
+use cow_store::dir::{Dir, HostDir};
 use std::collections::BTreeMap;
 use std::path::Path;
 use viewfs::{DirectoryLower, Mode, MountOptions, Overlay, Source};
@@ -97,46 +99,87 @@ impl Random {
     }
 }
 
-/// How many operations: 2,000, or what `VIEWOS_MODEL_OPS` says.
+/// How many operations: 20,000, or what `VIEWOS_MODEL_OPS` says.
 pub(crate) fn count() -> usize {
-    std::env::var("VIEWOS_MODEL_OPS").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+    std::env::var("VIEWOS_MODEL_OPS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
 }
 
 /// The lower tree: two directories alike, with files that have several names or, if not `linked`, without.
-pub(crate) fn populate(root: &Path, linked: bool) {
+pub(crate) fn populate(tree: &dyn Dir, linked: bool) {
     let (h, g) = if linked { ("d/h&d/g", "g&d/g") } else { ("d/h=linked", "g=linked") };
     for top in ["l", "r"] {
-        let at = root.join(top);
-        std::fs::create_dir(&at).unwrap();
+        tree.mkdir(top.as_bytes(), 0o755).unwrap();
         let mut entries = vec!["d/", "d/f=deep", "d/g=linked", h, "d/s>target", "d/e/", "e/"];
         entries.extend(["e/f=e", "e/d/", "e/d/f=deepest", "f=file", g, "s>d/f"]);
-        make(&at, &entries);
+        make_in(tree, top, &entries);
     }
 }
 
-/// Runs `count` operations in rounds of 200, each on fresh trees; `remount` makes the overlay anew.
-fn run(
-    seed: u64,
-    who: Caller,
-    with_chown: bool,
-    remount: &dyn Fn(&Path, &Path) -> Overlay,
-    watch: Option<&str>,
-) {
-    let rounds = count().div_ceil(200);
+type Refusal = Box<dyn Fn(&Op) -> Option<Errno>>;
+
+/// Fresh trees for 200 operations.
+pub(crate) struct Round {
+    /// The overlay over them, also after others were.
+    pub(crate) mount: Box<dyn Fn() -> Overlay>,
+    /// A look at what must not change.
+    pub(crate) watch: Box<dyn Fn() -> Vec<String>>,
+    /// Who asks for changes.
+    pub(crate) who: Caller,
+    /// Owners are virtual, and changed.
+    pub(crate) with_chown: bool,
+    /// FIFOs are the kernel's, so that they can be opened.
+    pub(crate) opens_fifos: bool,
+    /// What a change is answered that POSIX allows, if not success.
+    pub(crate) refuses: Refusal,
+}
+
+impl Round {
+    pub(crate) fn new(mount: Box<dyn Fn() -> Overlay>, who: Caller) -> Self {
+        Self {
+            mount,
+            watch: Box::new(Vec::new),
+            who,
+            with_chown: false,
+            opens_fifos: true,
+            refuses: Box::new(|_| None),
+        }
+    }
+}
+
+/// Runs `count` operations in rounds of 200.
+pub(crate) fn run(seed: u64, begin: &dyn Fn() -> Round) {
     caller();
-    for round in 0..rounds {
-        let (lower, upper) = (scratch(), scratch());
-        populate(lower.path(), true);
-        let before = watch.map(|w| picture(&lower.path().join(w)));
+    for round in 0..count().div_ceil(200) {
+        let trees = begin();
+        let before = (trees.watch)();
         let mut random = Random::new(seed + u64::try_from(round).unwrap());
-        let mut subject = Some(remount(lower.path(), upper.path()));
-        let mut model = Model::of(subject.as_ref().unwrap(), who.uid);
+        let mut subject = Some((trees.mount)());
+        let mut model = Model::of(subject.as_ref().unwrap(), trees.who.uid);
         let mut inos = BTreeMap::new();
         let mut history = Vec::new();
         for step in 0..200 {
-            let op = random.op(with_chown);
-            let wanted = model.apply(&op);
-            let got = apply(subject.as_ref().unwrap(), &op, who);
+            let op = random.op(trees.with_chown);
+            if !trees.opens_fifos && model.is_open_of_fifo(&op) {
+                continue;
+            }
+            let mut next = model.clone();
+            let mut wanted = next.apply(&op);
+            // A tree that can't be written says so before it looks for an attribute (`mnt_want_write`).
+            let is_xattr = matches!(op, Op::SetXattr { .. } | Op::RemoveXattr { .. });
+            let is_there = !matches!(wanted, Err(Errno::ENOENT | Errno::ENOTDIR));
+            let asks = wanted.is_ok() || is_xattr && is_there;
+            let refusal = (trees.refuses)(&op).map(Err);
+            match refusal.filter(|_| asks) {
+                Some(refusal) => wanted = refusal,
+                None => model = next,
+            }
+            let got = apply(subject.as_ref().unwrap(), &op, trees.who);
+            let of_types = [Errno::ENOTDIR, Errno::EISDIR, Errno::ENOTEMPTY].map(Err);
+            if matches!(op, Op::Rename { .. }) && Some(got) == refusal && of_types.contains(&wanted)
+            {
+                // A rename may say so before it compares the two files, too.
+                wanted = got;
+            }
             history.push(format!("{op:?} -> {got:?}"));
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 assert_eq!(got, wanted, "{op:?}");
@@ -145,7 +188,7 @@ fn run(
                 }
                 if step % 50 == 49 {
                     drop(subject.take());
-                    subject = Some(remount(lower.path(), upper.path()));
+                    subject = Some((trees.mount)());
                     check(&model, subject.as_ref().unwrap(), &mut inos);
                 }
             }));
@@ -155,47 +198,96 @@ fn run(
                 panic!("round {round} step {step} after:\n{}\nlast: {op:?}", done.join("\n"));
             }
         }
-        if let Some(w) = watch {
-            assert_eq!(
-                before.unwrap(),
-                picture(&lower.path().join(w)),
-                "the lower tree was touched"
-            );
-        }
+        assert_eq!(before, (trees.watch)(), "round {round}: what may not change was changed");
+    }
+}
+
+fn host(path: &Path) -> HostDir {
+    HostDir::new(handle(path))
+}
+
+/// A store over a tree of the host; nothing below `watched` of that may change, as `refused` says that it can't.
+fn over_host(mode: Mode, vstat: bool, who: Caller, refused: &'static [&'static str]) -> Round {
+    let (lower, upper) = (scratch(), scratch());
+    populate(&host(lower.path()), true);
+    let watched = refused.first().map_or(lower.path().to_path_buf(), |r| lower.path().join(r));
+    let mount = move || overlay(lower.path(), upper.path(), mode, vstat, refused).0;
+    Round {
+        watch: Box::new(move || picture(&watched)),
+        with_chown: vstat,
+        ..Round::new(Box::new(mount), who)
     }
 }
 
 #[test]
 fn move_of_a_plain_tree_agrees_with_the_model() {
     // This checks the model: the answers are the kernel's.
-    let mount = |lower: &Path, _: &Path| {
-        let source = Source::Tree(Box::new(DirectoryLower::open(lower).unwrap()));
-        let below = DirectoryLower::open(lower).unwrap();
-        Overlay::new(source, Box::new(below), MountOptions::default()).unwrap()
-    };
-    run(1000, caller(), false, &mount, None);
+    run(1000, &|| {
+        let tree = scratch();
+        populate(&host(tree.path()), true);
+        let mount = move || {
+            let source = Source::Tree(Box::new(DirectoryLower::open(tree.path()).unwrap()));
+            let below = DirectoryLower::open(tree.path()).unwrap();
+            Overlay::new(source, Box::new(below), MountOptions::default()).unwrap()
+        };
+        Round::new(Box::new(mount), caller())
+    });
+}
+
+#[test]
+fn merge_agrees_with_the_model_and_leaves_the_source_alone() {
+    run(1500, &|| {
+        let (source, target) = (scratch(), scratch());
+        populate(&host(target.path()), true);
+        // The source has a directory that the target has too, and one that it has not.
+        host(source.path()).mkdir(b"x", 0o755).unwrap();
+        host(source.path()).mkdir(b"r", 0o755).unwrap();
+        make(&source.path().join("x"), &["d/", "d/f=source", "d/e/", "s>d/f", "h=x"]);
+        make(
+            &source.path().join("r"),
+            &["d/", "d/f=over", "d/n=source", "e=file over directory", "h=x"],
+        );
+        let (from, to) = (source.path().to_path_buf(), target.path().to_path_buf());
+        let refuses = move |op: &Op| {
+            let is_source = |path: &str| {
+                let parent = Path::new(path).parent().unwrap();
+                from.join(path).symlink_metadata().is_ok()
+                    || from.join(parent).symlink_metadata().is_ok()
+                        && to.join(parent).symlink_metadata().is_err()
+            };
+            op.changes().iter().any(|path| is_source(path)).then_some(Errno::EROFS)
+        };
+        let watched = source.path().to_path_buf();
+        let mount = move || {
+            let tree = Source::Tree(Box::new(DirectoryLower::open(source.path()).unwrap()));
+            let below = DirectoryLower::open(target.path()).unwrap();
+            let options = MountOptions { mode: Mode::Merge, ..MountOptions::default() };
+            Overlay::new(tree, Box::new(below), options).unwrap()
+        };
+        Round {
+            refuses: Box::new(refuses),
+            watch: Box::new(move || picture(&watched)),
+            ..Round::new(Box::new(mount), caller())
+        }
+    });
 }
 
 #[test]
 fn cow_agrees_with_the_model_and_leaves_the_lower_tree_alone() {
-    let mount = |lower: &Path, upper: &Path| overlay(lower, upper, Mode::Cow, false, &[]).0;
-    run(2000, caller(), false, &mount, Some(""));
+    run(2000, &|| over_host(Mode::Cow, false, caller(), &[]));
 }
 
 #[test]
 fn cow_with_vstat_agrees_with_the_model_and_leaves_the_lower_tree_alone() {
-    let mount = |lower: &Path, upper: &Path| overlay(lower, upper, Mode::Cow, true, &[]).0;
-    run(3000, Caller { uid: 0, gid: 0, pid: 0 }, true, &mount, Some(""));
+    run(3000, &|| over_host(Mode::Cow, true, Caller { uid: 0, gid: 0, pid: 0 }, &[]));
 }
 
 #[test]
 fn mincow_agrees_with_the_model_and_leaves_what_refuses_alone() {
-    let mount = |lower: &Path, upper: &Path| overlay(lower, upper, Mode::Mincow, false, &["r"]).0;
-    run(4000, caller(), false, &mount, Some("r"));
+    run(4000, &|| over_host(Mode::Mincow, false, caller(), &["r"]));
 }
 
 #[test]
 fn mincow_with_vstat_agrees_with_the_model_and_leaves_what_refuses_alone() {
-    let mount = |lower: &Path, upper: &Path| overlay(lower, upper, Mode::Mincow, true, &["r"]).0;
-    run(5000, Caller { uid: 3, gid: 3, pid: 0 }, true, &mount, Some("r"));
+    run(5000, &|| over_host(Mode::Mincow, true, Caller { uid: 3, gid: 3, pid: 0 }, &["r"]));
 }

@@ -14,6 +14,7 @@ mod formats;
 mod forms;
 mod ids;
 mod killed;
+mod layers;
 mod life;
 mod mounts;
 mod names;

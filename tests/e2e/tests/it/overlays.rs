@@ -15,7 +15,7 @@ fn table(view: &View, work: &Work) -> (Vec<String>, bool) {
     let host = native(User::Nobody).folder(work.path());
     let tree = work.name("tree");
     let fresh = format!(
-        "chmod -R u+rwX tree store 2>/dev/null; rm -rf tree store; mkdir store; sh make.sh {tree}"
+        "chmod -R u+rwX tree store other 2>/dev/null; rm -rf tree store other; mkdir store other; sh make.sh {tree}"
     );
     let _ = host.run(&fresh).success();
     let before = host.run(DIGEST);
@@ -33,36 +33,57 @@ fn prepared() -> Work {
     work
 }
 
-fn agrees(engine: Engine, mode: &str, keeps_tree: bool) {
+/// The table in a view with `mounts`, whose `STORE` and `OTHER` are empty folders and whose `HERE` is the work's,
+/// against the table natively; and whether the tree stayed as it was.
+fn compare(engine: Engine, mounts: &[&str]) -> (Vec<(String, String)>, bool) {
+    let work = prepared();
+    let expected = table(&native(User::Nobody).folder(work.path()), &work).0;
+    let mut view = View::of((engine, User::Nobody)).folder(work.path());
+    for mount in mounts {
+        view = view.option(&format!("--mount={}", mount.replace("HERE", &work.name(""))));
+    }
+    let (found, is_same) = table(&view, &work);
+    assert_eq!(expected.len(), found.len(), "{mounts:?}");
+    let pairs = expected.into_iter().zip(found);
+    (pairs.filter(|(e, f)| e != f).collect(), is_same)
+}
+
+fn agrees(engine: Engine, mounts: &[&str], keeps_tree: bool) {
     if !combinations().contains(&(engine, User::Nobody)) {
         return;
     }
-    let work = prepared();
-    let expected = table(&native(User::Nobody).folder(work.path()), &work).0;
-    let mount = format!("--mount=viewfs:{}:/:{mode}", work.name("store"));
-    let view = View::of((engine, User::Nobody)).option(&mount).folder(work.path());
-    let (found, is_same) = table(&view, &work);
-    let pairs = expected.iter().zip(&found).filter(|(e, f)| e != f);
-    let wrong: Vec<String> =
-        pairs.map(|(e, f)| format!("natively: {e}\nin view:  {f}\n")).collect();
-    assert!(wrong.is_empty(), "{mode}: {} lines differ:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(expected.len(), found.len(), "{mode}");
-    assert!(is_same || !keeps_tree, "{mode}: the tree below was changed");
+    let (differs, is_same) = compare(engine, mounts);
+    let lines: Vec<String> =
+        differs.iter().map(|(e, f)| format!("natively: {e}\nin view:  {f}\n")).collect();
+    assert!(lines.is_empty(), "{mounts:?}: {} lines differ:\n{}", lines.len(), lines.join("\n"));
+    assert!(is_same || !keeps_tree, "{mounts:?}: the tree below was changed");
 }
 
 #[test]
 fn the_table_holds_over_cow_by_notification_and_the_tree_below_stays() {
-    agrees(Engine::Notify, "cow", true);
+    agrees(Engine::Notify, &["viewfs:HEREstore:/:cow"], true);
 }
 
 #[test]
 fn the_table_holds_over_cow_by_ptrace_and_the_tree_below_stays() {
-    agrees(Engine::Trace, "cow", true);
+    agrees(Engine::Trace, &["viewfs:HEREstore:/:cow"], true);
 }
 
 #[test]
 fn the_table_holds_over_mincow() {
-    agrees(Engine::Notify, "mincow", false);
+    agrees(Engine::Notify, &["viewfs:HEREstore:/:mincow"], false);
+}
+
+#[test]
+fn the_table_holds_over_an_overlay_over_an_overlay_and_the_tree_below_stays() {
+    let (outer, inner) = ("viewfs:HEREstore:/:cow", "viewfs:HEREother:/:cow");
+    agrees(Engine::Notify, &[outer, inner], true);
+}
+
+#[test]
+fn the_table_holds_where_the_upper_of_two_overlays_tries_changes_on_the_lower() {
+    let outer = "viewfs:HEREstore:/:cow,vstat";
+    agrees(Engine::Notify, &[outer, "viewfs:HEREother:HEREtree:mincow,vstat"], true);
 }
 
 #[test]
