@@ -117,6 +117,25 @@ fn a_commit_that_can_not_be_whole_changes_nothing_and_keeps_the_store() {
 }
 
 #[test]
+fn root_commits_what_a_user_tried_with_the_owners_of_the_view() {
+    for (engine, user) in combinations().into_iter().filter(|(_, user)| user.ids().is_some()) {
+        let (work, roots) = (home(user), Work::new(User::Root));
+        let (store, target) = (work.name("store"), roots.name("tool"));
+        let line = format!(
+            "echo x >{target}; chmod 4755 {target}; echo y >{target}.d; chown daemon:games {target}.d"
+        );
+        let tried =
+            try_out((engine, user), &work, &["--store", &store, "--yes", "sh", "-c", &line]);
+        assert_eq!(tried.code, Some(123), "{tried:#?}");
+        assert!(!Path::new(&target).exists());
+        let done = try_out((engine, User::Root), &work, &["--store", &store, "--yes"]);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        let said = e2e::native(User::Root).run(&format!("stat -c '%U %G %a' {target} {target}.d"));
+        assert_eq!(said.success(), "root root 4755\ndaemon games 644\n");
+    }
+}
+
+#[test]
 fn nothing_is_committed_after_a_failure_and_a_signal_is_passed_on() {
     for combination in combinations() {
         let work = home(combination.1);
