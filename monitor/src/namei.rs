@@ -1,5 +1,7 @@
 //! The name walk: component by component, through mounts, links and `..`, as path_resolution(7).
 
+mod shortcut;
+
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Crossing, Mount, Snapshot};
@@ -281,6 +283,9 @@ impl<'a> Walk<'a> {
             let names = Names::of(wanted, self.epoch);
             return Ok(Place::Host(HostPlace { names, kind, is_magic: false }));
         }
+        if let Some(place) = self.overlaid(wanted) {
+            return place;
+        }
         let mut place = self.real_root()?;
         for component in path::components(wanted) {
             place = self.child(&place, component)?.ok_or(Errno::ENOENT)?;
@@ -301,7 +306,11 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut wants_directory = wanted.ends_with(b"/");
-        let (mut place, mut queue) = match self.entrance(wanted)? {
+        let entrance = match self.shortcut(&start, wanted) {
+            Some(found) => Some(found),
+            None => self.entrance(wanted)?,
+        };
+        let (mut place, mut queue) = match entrance {
             Some((root, rest)) => (root, split_components(&rest)),
             None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
             None => (start, split_components(wanted)),

@@ -142,6 +142,26 @@ impl Look<'_> {
     }
 }
 
+impl Look<'_> {
+    /// A relative path below the real path of a directory, `..` at its front taken off: nothing that is real has
+    /// links on the way up. `None` where the view may have the directory elsewhere.
+    fn upwards(&self, base: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
+        let (mut dir, mut rest) = (base, wanted);
+        while let Some(after) = rest.strip_prefix(b"..") {
+            if !matches!(after.first(), None | Some(b'/')) {
+                break;
+            }
+            if crosses(dir, self.mounts) || !self.passes_overlays(dir) {
+                return None;
+            }
+            dir = path::split(dir).map_or(&b"/"[..], |(up, _)| up);
+            let slashes = after.iter().take_while(|&&b| b == b'/').count();
+            rest = &after[slashes..];
+        }
+        Some(path::append(dir, rest))
+    }
+}
+
 impl Monitor {
     /// Whether the kernel may have the name as it stands, used so. `dirfd` is
     /// `None` for the working directory; a descriptor that is known not to be virtual may be given with
@@ -191,7 +211,8 @@ impl Monitor {
             None => self.host_cwd(proc, tid),
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
-        self.is_absolute_native(&path::append(&base, wanted), &look)
+        let Some(up) = look.upwards(&base, wanted) else { return false };
+        self.is_absolute_native(&up, &look)
     }
 
     fn is_absolute_native(&self, wanted: &[u8], look: &Look<'_>) -> bool {
