@@ -1,5 +1,7 @@
 //! The name walk: component by component, through mounts, links and `..`, as path_resolution(7).
 
+mod shortcut;
+
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Crossing, Mount, Snapshot};
@@ -281,11 +283,27 @@ impl<'a> Walk<'a> {
             let names = Names::of(wanted, self.epoch);
             return Ok(Place::Host(HostPlace { names, kind, is_magic: false }));
         }
+        if let Some(place) = self.overlaid(wanted) {
+            return place;
+        }
         let mut place = self.real_root()?;
         for component in path::components(wanted) {
             place = self.child(&place, component)?.ok_or(Errno::ENOENT)?;
         }
         Ok(place)
+    }
+
+    /// Where the walk begins that `walk` is asked for, and what is left to walk there.
+    fn begin(&mut self, start: Place, wanted: &[u8]) -> Result<(Place, VecDeque<Vec<u8>>)> {
+        let begun = match self.shortcut(&start, wanted) {
+            Some(begun) => Some(begun),
+            None => self.entrance(wanted)?,
+        };
+        Ok(match begun {
+            Some((place, rest)) => (place, split_components(&rest)),
+            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
+            None => (start, split_components(wanted)),
+        })
     }
 
     /// Walks `wanted` from `start` (or from the root, if absolute). `follow` is about the last component.
@@ -301,11 +319,7 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut wants_directory = wanted.ends_with(b"/");
-        let (mut place, mut queue) = match self.entrance(wanted)? {
-            Some((root, rest)) => (root, split_components(&rest)),
-            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
-            None => (start, split_components(wanted)),
-        };
+        let (mut place, mut queue) = self.begin(start, wanted)?;
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {

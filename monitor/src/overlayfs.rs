@@ -71,6 +71,23 @@ impl OverlayFs {
         attr
     }
 
+    /// The attributes of a canonical path below the mount.
+    ///
+    /// # Errors
+    /// - `ENOENT`, `ENOTDIR` if it does not exist.
+    pub(crate) fn attr_at(&self, path: &[u8]) -> Result<Attr> {
+        self.attr(path)
+    }
+
+    /// Whether the store has a directory at this path, so that nothing on the way to it is a link.
+    pub(crate) fn is_own_directory(&self, path: &[u8]) -> bool {
+        match self.overlay.resolve(path) {
+            Ok(Resolved::Merged) => self.overlay.store().is_some(),
+            Ok(Resolved::Upper(entry)) => entry.is_directory(),
+            _ => false,
+        }
+    }
+
     /// Whether the kernel finds the same as the view under this path, so that it may have calls that only look.
     pub(crate) fn is_lower(&self, path: &[u8]) -> bool {
         !self.overlay.options().wok

@@ -142,20 +142,24 @@ impl Look<'_> {
     }
 }
 
-/// A relative name below a directory whose name the kernel told: that has no links, so that `..` at the front is the
-/// directory above, as fts(3) asks for on its way back.
-fn below(base: &[u8], wanted: &[u8]) -> Vec<u8> {
-    let (mut base, mut rest) = (base, wanted);
-    while let Some(after) =
-        rest.strip_prefix(b"..").filter(|a| a.first().is_none_or(|&b| b == b'/'))
-    {
-        base = path::split(base).map_or(&b"/"[..], |(above, _)| above);
-        rest = after;
-        while let Some(after) = rest.strip_prefix(b"/") {
-            rest = after;
+impl Look<'_> {
+    /// A relative path below the real path of a directory, `..` at its front taken off: nothing that is real has
+    /// links on the way up. `None` where the view may have the directory elsewhere.
+    fn upwards(&self, base: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
+        let (mut dir, mut rest) = (base, wanted);
+        while let Some(after) = rest.strip_prefix(b"..") {
+            if !matches!(after.first(), None | Some(b'/')) {
+                break;
+            }
+            if crosses(dir, self.mounts) || !self.passes_overlays(dir) {
+                return None;
+            }
+            dir = path::split(dir).map_or(&b"/"[..], |(up, _)| up);
+            let slashes = after.iter().take_while(|&&b| b == b'/').count();
+            rest = &after[slashes..];
         }
+        Some(path::append(dir, rest))
     }
-    if rest.is_empty() { base.to_vec() } else { path::append(base, rest) }
 }
 
 impl Monitor {
@@ -207,7 +211,8 @@ impl Monitor {
             None => self.host_cwd(proc, tid),
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
-        self.is_absolute_native(&below(&base, wanted), &look)
+        let Some(up) = look.upwards(&base, wanted) else { return false };
+        self.is_absolute_native(&up, &look)
     }
 
     fn is_absolute_native(&self, wanted: &[u8], look: &Look<'_>) -> bool {

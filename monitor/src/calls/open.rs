@@ -232,6 +232,13 @@ fn overlaid_file(
     ctx.may(&v.mount, &v.attr, wanted.access())?;
     match v.attr.kind {
         FileKind::Directory => {
+            let flags = wanted.flags & !(libc::O_CREAT | libc::O_EXCL) | libc::O_DIRECTORY;
+            // One that the host keeps from the user is an empty one to a virtual root.
+            if is_the_hosts(ctx, v)
+                && let Ok(fd) = open_host(v.names.view(), flags)
+            {
+                return Ok(Answer::Fd(fd, wanted.has(libc::O_CLOEXEC)));
+            }
             Ok(hand_over(ctx, ctx.m.vfiles.open_directory(v, wanted.flags)?, wanted))
         }
         FileKind::Regular => {
@@ -252,6 +259,14 @@ fn overlaid_file(
         _ if Place::Virtual(v.clone()).backing_path().is_none() => virtual_file(ctx, v, wanted),
         _ => ctx.by_kernel(named, led),
     }
+}
+
+/// Whether a directory is the host's own under its own name: then its descriptor is, and what is found below it by
+/// relative names can be the kernel's.
+fn is_the_hosts(ctx: &Ctx<'_>, v: &VirtualPlace) -> bool {
+    let rest = path::below(v.names.view(), &v.mount.target);
+    let is_lower = rest.zip(v.mount.overlay()).is_some_and(|(rest, fs)| fs.is_lower(rest));
+    is_lower && ctx.m.acts_for(ctx.tid()) && Place::Virtual(v.clone()).is_as_on_host()
 }
 
 fn is_node_of_host(v: &VirtualPlace) -> bool {
