@@ -225,14 +225,8 @@ impl SetTime {
     /// The time meant.
     #[must_use]
     pub fn resolve(self) -> Timestamp {
-        self.resolve_at(Timestamp::now())
-    }
-
-    /// The time meant, where it is `now`: for two times that are to be one.
-    #[must_use]
-    pub fn resolve_at(self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Now => now,
+            Self::Now => Timestamp::now(),
             Self::At(t) => t,
         }
     }

@@ -14,6 +14,7 @@ use crate::tasks::OpenListing;
 use abi::fs::{Cookie, FileKind, Name, OpenFlags, Opened};
 use abi::{Errno, Result};
 use engine::Answer;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
 
 /// The position before the first of our entries; `.` and `..` are the first two.
@@ -60,11 +61,11 @@ pub(super) fn entries(ctx: &Ctx<'_>, fd: i32, out: &mut Entries) -> Result<Optio
         attr = fs.lookup(attr.ino, Name::new(component)?)?;
     }
     let mut listings = ctx.proc.listings.lock().unwrap_or_else(PoisonError::into_inner);
-    if !listings.contains_key(&fd) {
+    if let Entry::Vacant(free) = listings.entry(fd) {
         let Opened::Handle(handle) = fs.open(ctx.caller(), attr.ino, OpenFlags::READ)? else {
             return Ok(None);
         };
-        listings.insert(fd, OpenListing { fs: Arc::clone(fs), handle });
+        free.insert(OpenListing { fs: Arc::clone(fs), handle });
     }
     let Some(listing) = listings.get(&fd) else { return Ok(None) };
     let number = |place: Result<Place>| {
