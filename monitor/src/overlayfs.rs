@@ -59,7 +59,8 @@ impl OverlayFs {
         Ok(join(&self.path(parent)?, name.as_bytes()))
     }
 
-    fn attr(&self, path: &[u8]) -> Result<Attr> {
+    /// The attributes of a path below the mount: one question, however deep it is.
+    pub(crate) fn attr(&self, path: &[u8]) -> Result<Attr> {
         let stat = self.overlay.stat(path)?;
         Ok(self.numbered(path, &stat))
     }

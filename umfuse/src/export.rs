@@ -9,7 +9,7 @@ pub(crate) mod reply;
 use abi::dev::DevNum;
 use abi::fs::{
     Caller, Cookie, FallocateMode, FileKind, FileSystem, Handle, Ino, Name, OpenFlags, Opened,
-    RenameFlags, SeekTo, SetAttr, SetTime, Timestamp, XattrFlags,
+    RenameFlags, SeekTo, SetAttr, SetTime, XattrFlags,
 };
 use abi::{Errno, Result};
 use attr::Numbers;
@@ -211,8 +211,11 @@ impl fuser::Filesystem for Export {
         reply: ReplyAttr,
     ) {
         // Two times that are now are one.
-        let now = Timestamp::now();
-        let time = |time| SetTime::At(attr::set_time(time).resolve_at(now));
+        let now = SetTime::At(SetTime::Now.resolve());
+        let time = |time| match attr::set_time(time) {
+            SetTime::Now => now,
+            at @ SetTime::At(_) => at,
+        };
         let changes = SetAttr {
             perm: mode.map(perm),
             uid,

@@ -2,7 +2,7 @@
 
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
 use crate::overlay::{Actor, Overlay, Resolved, Seen};
-use abi::fs::{FileKind, SetTime, Timestamp};
+use abi::fs::{FileKind, SetTime};
 use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{Change, Store};
@@ -133,8 +133,10 @@ impl Overlay {
             return Ok(());
         }
         self.copy_up(store, path, &seen, true)?;
-        let now = Timestamp::now();
-        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
+        // Two times that are now are one.
+        let now = SetTime::At(SetTime::Now.resolve());
+        let time =
+            |time: Option<SetTime>| time.map(|t| if t == SetTime::Now { now } else { t }.resolve());
         Ok(store.set_times(path, time(atime), time(mtime))?)
     }
 

@@ -223,7 +223,8 @@ impl Overlay {
             }
             (Resolved::Merged, Source::Store(store)) => {
                 let mut stat = store.stat(path, vstat)?;
-                if self.lower.stat(path).is_ok_and(|lower| lower.is_directory()) {
+                let is_known = stat.nlink != LINKS_UNKNOWN;
+                if is_known && self.lower.stat(path).is_ok_and(|lower| lower.is_directory()) {
                     stat.nlink = LINKS_UNKNOWN;
                 }
                 Ok(stat)

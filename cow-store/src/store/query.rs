@@ -117,7 +117,10 @@ impl Store {
             stat.ino = origin.ino;
             stat.dev = origin.dev;
         }
-        if !entry.is_directory() {
+        if entry.is_directory() {
+            // Copied up, it has names in two places: 1 means "not known" to find(1) and fts(3), as on overlayfs.
+            stat.nlink = if entry.origin.is_some() { 1 } else { stat.nlink };
+        } else {
             stat.nlink = entry.names.max(1);
             if let Some(remaining) = entry.origin.and_then(|o| self.remaining(o.dev, o.ino)) {
                 stat.nlink = entry.names.saturating_add(remaining);

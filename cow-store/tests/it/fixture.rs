@@ -164,9 +164,11 @@ fn describe_entry(store: &Store, path: &[u8], kind: FileKind) -> String {
         .collect();
     let State::Entry(e) = store.lookup(path).unwrap() else { unreachable!() };
     let origin = e.origin.map(|o| o.ino);
+    // Links of a directory are those of the layer alone where nobody says what it was copied from.
+    let links = if kind == FileKind::Directory { 1 } else { s.nlink };
     format!(
         "{:o} {}:{} nlink {} rdev {} size {size} origin {origin:?} {content:?} {xattrs:?}",
-        s.mode, s.uid, s.gid, s.nlink, s.rdev
+        s.mode, s.uid, s.gid, links, s.rdev
     )
 }
 

@@ -130,11 +130,7 @@ impl Ctx<'_> {
             if mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some()) {
                 continue;
             }
-            let fs = mount.tree()?;
-            let mut attr = fs.getattr(fs.root()).ok()?;
-            for component in path::components(&rest) {
-                attr = fs.lookup(attr.ino, Name::new(component).ok()?).ok()?;
-            }
+            let attr = mount.overlay()?.attr(&rest).ok()?;
             let names = Names::of(&view_path, PRESENT);
             return Some(VirtualPlace { names, mount, attr });
         }

@@ -2,7 +2,7 @@
 
 use super::Lower;
 use abi::dev::DevNum;
-use abi::fs::{Caller, FileKind, RenameFlags, SetTime, Timestamp, XattrFlags};
+use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
 use abi::{Errno, Result};
 use cow_store::dir::{Dir, DirEntry, HostDir, Move, OpenFile, TreeDir};
 use cow_store::{OFlags, Stat};
@@ -188,8 +188,10 @@ impl<D: MayOwn> Lower for DirLower<D> {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
-        let now = Timestamp::now();
-        let time = |time: Option<SetTime>| time.map(|t| t.resolve_at(now));
+        // Two times that are now are one.
+        let now = SetTime::At(SetTime::Now.resolve());
+        let time =
+            |time: Option<SetTime>| time.map(|t| if t == SetTime::Now { now } else { t }.resolve());
         self.dir.set_times(path, time(atime), time(mtime))
     }
 
