@@ -306,15 +306,7 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut wants_directory = wanted.ends_with(b"/");
-        let entrance = match self.shortcut(&start, wanted) {
-            Some(found) => Some(found),
-            None => self.entrance(wanted)?,
-        };
-        let (mut place, mut queue) = match entrance {
-            Some((root, rest)) => (root, split_components(&rest)),
-            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
-            None => (start, split_components(wanted)),
-        };
+        let (mut place, mut queue) = self.beginning(start, wanted)?;
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -372,6 +364,19 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOTDIR);
         }
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
+    }
+
+    /// Where a walk begins, and what is left of the path there.
+    fn beginning(&mut self, start: Place, wanted: &[u8]) -> Result<(Place, VecDeque<Vec<u8>>)> {
+        let found = match self.shortcut(&start, wanted) {
+            Some(found) => Some(found),
+            None => self.entrance(wanted)?,
+        };
+        Ok(match found {
+            Some((place, rest)) => (place, split_components(&rest)),
+            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
+            None => (start, split_components(wanted)),
+        })
     }
 
     /// The first mount that an absolute path without `..` leads into, and what of the path is left there: the host's
