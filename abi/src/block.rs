@@ -63,6 +63,20 @@ pub trait BlockDevice: Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Makes the device `size_bytes` long, where it is shorter; what is added reads as zeroes. For images of formats
+    /// that grow as they are written.
+    ///
+    /// # Errors
+    /// In check order:
+    /// - `EROFS` if the device is read-only.
+    /// - `EOPNOTSUPP` if the device has the length that it has (the default).
+    /// - `ENOSPC` if there is no room.
+    /// - `EIO` if the device below fails.
+    fn grow(&self, size_bytes: u64) -> Result<()> {
+        let _ = size_bytes;
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Lends the host's file whose bytes from 0 to the end are this device's, so that it can be handed to a
     /// process and read, written and mapped with no further interception; `None` (the default) where a
     /// layer has a hand in the transfers. The descriptor is open for writing only if the geometry is not
@@ -87,6 +101,9 @@ impl<D: BlockDevice + ?Sized> BlockDevice for std::sync::Arc<D> {
     }
     fn discard(&self, range: Range<u64>) -> Result<()> {
         (**self).discard(range)
+    }
+    fn grow(&self, size_bytes: u64) -> Result<()> {
+        (**self).grow(size_bytes)
     }
     fn host_descriptor(&self) -> Option<BorrowedFd<'_>> {
         (**self).host_descriptor()

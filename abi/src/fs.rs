@@ -10,8 +10,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 mod statfs;
+mod time;
 
 pub use statfs::StatFs;
+pub use time::{SetTime, Timestamp};
 
 /// An inode number, unique within one mounted file system. Analogous to `ino_t`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,29 +128,6 @@ impl FileKind {
     }
 }
 
-/// A point in time since the epoch. `nanos` is below 1,000,000,000.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Timestamp {
-    /// Whole seconds, negative before 1970.
-    pub seconds: i64,
-    /// Nanoseconds after `seconds`.
-    pub nanos: u32,
-}
-
-impl Timestamp {
-    /// The host's `CLOCK_REALTIME` at this moment.
-    #[must_use]
-    pub fn now() -> Self {
-        match std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) {
-            Ok(d) => Self {
-                seconds: i64::try_from(d.as_secs()).unwrap_or(i64::MAX),
-                nanos: d.subsec_nanos(),
-            },
-            Err(_) => Self::default(),
-        }
-    }
-}
-
 /// The attributes of an inode. Analogous to `struct kstat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attr {
@@ -209,32 +188,6 @@ impl Attr {
     #[must_use]
     pub fn mode(&self) -> u32 {
         self.kind.to_mode_bits() | u32::from(self.perm)
-    }
-}
-
-/// A time to set, as in utimensat(2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetTime {
-    /// `UTIME_NOW`
-    Now,
-    /// This very time.
-    At(Timestamp),
-}
-
-impl SetTime {
-    /// The time meant.
-    #[must_use]
-    pub fn resolve(self) -> Timestamp {
-        self.resolve_at(Timestamp::now())
-    }
-
-    /// The time meant, where it is `now`: for two times that are to be one.
-    #[must_use]
-    pub fn resolve_at(self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::Now => now,
-            Self::At(t) => t,
-        }
     }
 }
 

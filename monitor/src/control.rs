@@ -73,6 +73,8 @@ pub enum Request {
     Shutdown {
         /// Seconds between TERM and KILL.
         seconds: u64,
+        /// The caller is not one of them, and waits until they are gone.
+        spares_caller: bool,
     },
     /// Counts of calls by answer.
     Stat,
@@ -231,8 +233,8 @@ fn carry_out(m: &Monitor, tid: Tid, proc: &Arc<Proc>, request: &Request) -> Outc
             proc.set_ids(Arc::new(Credentials::of_user(*uid, *gid, groups.clone())));
             Ok(Value::Null)
         }
-        Request::Shutdown { seconds } => {
-            m.shutdown(&view, *seconds);
+        Request::Shutdown { seconds, spares_caller } => {
+            m.shutdown(&view, *seconds, spares_caller.then_some(proc.tgid));
             Ok(Value::Null)
         }
         Request::Stat => Ok(m.counts_as_json()),
@@ -398,34 +400,43 @@ impl Monitor {
         Ok(())
     }
 
-    /// TERM, wait, KILL for every process of a view and of the views in it.
-    fn shutdown(&self, view: &View, seconds: u64) {
+    /// TERM, wait, KILL for every process of a view and of the views in it; but one, where that is said: then until
+    /// the others are gone.
+    fn shutdown(&self, view: &View, seconds: u64, spared: Option<i32>) {
         let members = || -> Vec<i32> {
             self.tasks
                 .processes()
                 .iter()
-                .filter(|p| p.view().is_or_descends_from(view.id))
+                .filter(|p| p.view().is_or_descends_from(view.id) && Some(p.tgid) != spared)
                 .map(|p| p.tgid)
                 .collect()
         };
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
         for pid in members() {
             let _ = self.engine().kill(pid, libc::SIGTERM);
         }
         let end = std::time::Instant::now() + std::time::Duration::from_secs(seconds);
         while std::time::Instant::now() < end && !members().is_empty() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            pause();
         }
-        for pid in members() {
-            let _ = self.engine().kill(pid, libc::SIGKILL);
+        loop {
+            let left = members();
+            for &pid in &left {
+                let _ = self.engine().kill(pid, libc::SIGKILL);
+            }
+            if left.is_empty() || spared.is_none() {
+                return;
+            }
+            pause();
         }
     }
 
     /// TERM, wait, KILL for every process of every view, until none is left.
     pub fn end_all(&self, seconds: u64) {
-        self.shutdown(&self.root_view, seconds);
+        self.shutdown(&self.root_view, seconds, None);
         // One that forked meanwhile has a child that heard nothing.
         while !self.tasks.processes().is_empty() {
-            self.shutdown(&self.root_view, 0);
+            self.shutdown(&self.root_view, 0, None);
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

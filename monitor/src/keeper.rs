@@ -129,15 +129,32 @@ fn keep(monitor: i32) {
     let _ = umount2(PLACE, MntFlags::MNT_FORCE);
 }
 
-/// Mounts, out of sight.
-fn mount_here() -> Result<(File, File)> {
+/// Leaves the caller's namespaces. Where root may mount as it is, it does: its processes may become anybody, and the
+/// kernel asks for nobody whom the mount's user namespace has no number for (EOVERFLOW of `fuse_get_req`).
+///
+/// Returns whether everybody is known to the mount.
+fn leave_namespaces() -> Result<bool> {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    if uid.is_root() && unshare(CloneFlags::CLONE_NEWNS).is_ok() {
+        let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)
+            .map_err(crate::hostview::errno)?;
+        return Ok(true);
+    }
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(crate::hostview::errno)?;
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
     std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
+    Ok(false)
+}
+
+/// Mounts, out of sight.
+fn mount_here() -> Result<(File, File)> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let others = if leave_namespaces()? { ",allow_other" } else { "" };
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
-    let options = format!("fd={},rootmode=40000,user_id={uid},group_id={gid}", device.as_raw_fd());
+    let options =
+        format!("fd={},rootmode=40000,user_id={uid},group_id={gid}{others}", device.as_raw_fd());
     // Programs and libraries are mapped from here: no MS_NOEXEC.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
     mount(Some("view"), PLACE, Some("fuse"), flags, Some(options.as_str()))

@@ -293,6 +293,19 @@ impl<'a> Walk<'a> {
         Ok(place)
     }
 
+    /// Where the walk begins that `walk` is asked for, and what is left to walk there.
+    fn begin(&mut self, start: Place, wanted: &[u8]) -> Result<(Place, VecDeque<Vec<u8>>)> {
+        let begun = match self.shortcut(&start, wanted) {
+            Some(begun) => Some(begun),
+            None => self.entrance(wanted)?,
+        };
+        Ok(match begun {
+            Some((place, rest)) => (place, split_components(&rest)),
+            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
+            None => (start, split_components(wanted)),
+        })
+    }
+
     /// Walks `wanted` from `start` (or from the root, if absolute). `follow` is about the last component.
     ///
     /// # Errors
@@ -306,7 +319,7 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut wants_directory = wanted.ends_with(b"/");
-        let (mut place, mut queue) = self.beginning(start, wanted)?;
+        let (mut place, mut queue) = self.begin(start, wanted)?;
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -366,19 +379,6 @@ impl<'a> Walk<'a> {
         Ok(Found { parent, name: last, place: Some(place), wants_directory })
     }
 
-    /// Where a walk begins, and what is left of the path there.
-    fn beginning(&mut self, start: Place, wanted: &[u8]) -> Result<(Place, VecDeque<Vec<u8>>)> {
-        let found = match self.shortcut(&start, wanted) {
-            Some(found) => Some(found),
-            None => self.entrance(wanted)?,
-        };
-        Ok(match found {
-            Some((place, rest)) => (place, split_components(&rest)),
-            None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
-            None => (start, split_components(wanted)),
-        })
-    }
-
     /// The first mount that an absolute path without `..` leads into, and what of the path is left there: the host's
     /// directories above it were seen to have no links on the way (`quick`), so that nobody needs to be asked for them.
     fn entrance(&mut self, wanted: &[u8]) -> Result<Option<(Place, Vec<u8>)>> {
@@ -386,6 +386,8 @@ impl<'a> Walk<'a> {
             || self.root.is_some()
             || self.mounts.has_root_mount()
             || path::has_dotdot(wanted)
+            // A last `.` is no name, and what can't be done to it is told by its being there.
+            || wanted.ends_with(b"/.")
         {
             return Ok(None);
         }
@@ -492,9 +494,10 @@ impl<'a> Walk<'a> {
         names: Names,
         name: &[u8],
     ) -> Result<Option<Place>> {
-        if dir.mount.flags.except.iter().any(|e| e == names.view()) {
+        // Under its own names: a younger mount may show what is below under others.
+        if dir.mount.flags.except.iter().any(|e| e == names.innermost()) {
             let before = Epoch(dir.mount.born.0.saturating_sub(1)).min(self.epoch);
-            let mut place = self.at_epoch(before).canonical(names.view());
+            let mut place = self.at_epoch(before).canonical(names.innermost());
             if let Ok(p) = &mut place {
                 set_view_name(p, names.view(), self.epoch);
             }

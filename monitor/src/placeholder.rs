@@ -31,7 +31,7 @@ pub(crate) fn memfd(name: &[u8]) -> Result<File> {
 }
 
 /// A name that nobody has.
-fn fresh_name() -> Result<String> {
+pub(crate) fn fresh_name() -> Result<String> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     Ok(format!("{}/.view-{}-{number}", base_directory()?, std::process::id()))

@@ -142,24 +142,22 @@ impl Look<'_> {
     }
 }
 
-impl Look<'_> {
-    /// A relative path below the real path of a directory, `..` at its front taken off: nothing that is real has
-    /// links on the way up. `None` where the view may have the directory elsewhere.
-    fn upwards(&self, base: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
-        let (mut dir, mut rest) = (base, wanted);
-        while let Some(after) = rest.strip_prefix(b"..") {
-            if !matches!(after.first(), None | Some(b'/')) {
-                break;
-            }
-            if crosses(dir, self.mounts) || !self.passes_overlays(dir) {
-                return None;
-            }
-            dir = path::split(dir).map_or(&b"/"[..], |(up, _)| up);
-            let slashes = after.iter().take_while(|&&b| b == b'/').count();
-            rest = &after[slashes..];
+/// A relative path below the real path of a directory, `..` at its front taken off: nothing that is real has links on
+/// the way up. `None` where `may_leave` says of a directory that the view may have it elsewhere.
+fn upwards(base: &[u8], wanted: &[u8], may_leave: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let (mut dir, mut rest) = (base, wanted);
+    while let Some(after) = rest.strip_prefix(b"..") {
+        if !matches!(after.first(), None | Some(b'/')) {
+            break;
         }
-        Some(path::append(dir, rest))
+        if !may_leave(dir) {
+            return None;
+        }
+        dir = path::split(dir).map_or(&b"/"[..], |(up, _)| up);
+        let slashes = after.iter().take_while(|&&b| b == b'/').count();
+        rest = &after[slashes..];
     }
+    Some(path::append(dir, rest))
 }
 
 impl Monitor {
@@ -211,7 +209,8 @@ impl Monitor {
             None => self.host_cwd(proc, tid),
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
-        let Some(up) = look.upwards(&base, wanted) else { return false };
+        let is_real = |dir: &[u8]| !crosses(dir, &mounts) && look.passes_overlays(dir);
+        let Some(up) = upwards(&base, wanted, is_real) else { return false };
         self.is_absolute_native(&up, &look)
     }
 
@@ -295,3 +294,30 @@ impl Monitor {
 
 /// Shared by the monitor.
 pub(crate) type Quick = Arc<Cache>;
+
+#[cfg(test)]
+mod tests {
+    use super::upwards;
+
+    #[test]
+    fn a_directory_that_the_view_may_have_elsewhere_is_not_left() {
+        let may_leave = |dir: &[u8]| dir != b"/a";
+        assert_eq!(upwards(b"/a/b", b"../x", may_leave).as_deref(), Some(&b"/a/x"[..]));
+        assert_eq!(upwards(b"/a/b", b"../../x", may_leave), None);
+    }
+
+    #[test]
+    fn parents_at_the_front_are_taken_from_a_base_without_links() {
+        for (wanted, found) in [
+            (&b"x"[..], &b"/a/b/x"[..]),
+            (b"..", b"/a"),
+            (b"../", b"/a"),
+            (b"..//../x", b"/x"),
+            (b"../../..", b"/"),
+            (b"..x", b"/a/b/..x"),
+            (b"x/..", b"/a/b/x/.."),
+        ] {
+            assert_eq!(upwards(b"/a/b", wanted, |_| true).as_deref(), Some(found), "{wanted:?}");
+        }
+    }
+}

@@ -3,9 +3,17 @@
 //! The kernel keeps with a socket the text that it was bound to, and shows it to whoever asks for the name of
 //! either end: so what the view is to see is found by that text, whichever socket or process asks. A text that
 //! is bound again, or whose file is gone when the table is full, is forgotten.
+//!
+//! A socket in a virtual file system is bound to a name on the host that is gone at once; whoever connects finds it
+//! by the descriptor that the monitor keeps of it.
 
-use crate::hostview;
+use crate::hostview::{self, errno};
+use crate::path;
+use abi::Result;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use std::collections::HashMap;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many names may be known before those whose files are gone are let go.
@@ -18,11 +26,54 @@ type Names = HashMap<(u64, Vec<u8>), Vec<u8>>;
 #[derive(Default)]
 pub(crate) struct SocketNames {
     names: Mutex<Names>,
+    kept: Mutex<HashMap<Inode, Kept>>,
+}
+
+/// A mount, and an inode of it.
+type Inode = (u64, u64);
+
+/// A socket of the kernel's that stands for an inode.
+struct Kept {
+    node: OwnedFd,
+    told: Vec<u8>,
 }
 
 impl SocketNames {
     fn names(&self) -> MutexGuard<'_, Names> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Inode, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the socket that was just bound to `told` for an inode, and takes its name on the host away.
+    ///
+    /// # Errors
+    /// Those of open(2) and unlink(2).
+    pub(crate) fn keep(&self, inode: Inode, told: &[u8]) -> Result<()> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let node = open(path::os(told), flags, Mode::empty()).map_err(errno)?;
+        nix::unistd::unlink(path::os(told)).map_err(errno)?;
+        self.kept().insert(inode, Kept { node, told: told.to_vec() });
+        Ok(())
+    }
+
+    /// A path by which the kernel finds the socket of an inode.
+    pub(crate) fn meeting_place(&self, inode: Inode) -> Option<Vec<u8>> {
+        let kept = self.kept();
+        let node = kept.get(&inode)?.node.as_raw_fd();
+        Some(format!("/proc/{}/fd/{node}", std::process::id()).into_bytes())
+    }
+
+    /// An inode has lost its name.
+    pub(crate) fn let_go(&self, inode: Inode) {
+        self.kept().remove(&inode);
+    }
+
+    /// A mount is gone.
+    pub(crate) fn let_go_of_mount(&self, mount: u64) {
+        self.kept().retain(|(of, _), _| *of != mount);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -51,7 +102,9 @@ impl SocketNames {
     pub(crate) fn sweep(&self) {
         let many = self.names().len() >= NAMES_BEFORE_SWEEP;
         if many {
-            self.names().retain(|(_, told), _| hostview::lstat(told).is_ok());
+            let kept: Vec<Vec<u8>> = self.kept().values().map(|kept| kept.told.clone()).collect();
+            self.names()
+                .retain(|(_, told), _| kept.contains(told) || hostview::lstat(told).is_ok());
         }
     }
 }

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use tree::SysTree;
 
-/// The type of the hidden mounts.
+/// The type and the source of the hidden mounts.
 const TYPE: &str = "sysfs";
 
 /// Whether a mount is a directory of /sys.
 pub(crate) fn is_of_sysfs(mount: &Mount) -> bool {
-    mount.is_hidden && mount.fs_type == TYPE
+    mount.is_hidden && mount.source == TYPE
 }
 
 /// Where the kernel has devices that are no hardware; a kernel without any of a class lacks the folder of the class.

@@ -16,12 +16,13 @@ const fn package(name: &'static str, probe: &'static str) -> Package {
     Package { name, probe }
 }
 
-const PACKAGES: [Package; 31] = [
+const PACKAGES: [Package; 32] = [
     package("acl", "setfacl"),
     package("aspell", "aspell"),
     package("aspell-en", "/usr/lib/aspell/en.multi"),
     package("attr", "setfattr"),
     package("bsdutils", "script"),
+    package("busybox-static", "busybox"),
     package("dosfstools", "mkfs.fat"),
     package("e2fsprogs", "debugfs"),
     package("faketime", "faketime"),
@@ -51,7 +52,9 @@ const PACKAGES: [Package; 31] = [
 ];
 
 /// What `bench` compares with, and the programs that it times.
-const PEERS: [Package; 7] = [
+const PEERS: [Package; 9] = [
+    package("fakeroot", "fakeroot"),
+    package("fuse-overlayfs", "fuse-overlayfs"),
     package("fuse2fs", "fuse2fs"),
     package("fuseiso", "fuseiso"),
     package("gcc", "gcc"),

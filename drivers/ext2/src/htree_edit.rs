@@ -180,6 +180,7 @@ impl Volume {
         let goes_on = lower.last().is_some_and(|e| e.hash.major == first);
         let (file_block, new) = self.append_dir_block(dir)?;
         self.fill_leaf(dir, new, file_block, &upper)?;
+        self.mark_split(block);
         self.fill_leaf(dir, block, leaf, &lower)?;
         self.insert_pair(dir, frame, first | u32::from(goes_on), file_block)
     }
@@ -207,6 +208,7 @@ impl Volume {
         Self::init_node(bytes);
         put(bytes, NODE_PAIRS, &pairs);
         put_counts(bytes, NODE_PAIRS, limit, moved);
+        self.mark_split(node.block);
         let kind = Self::index_kind(dir, node.file_block);
         let bytes = self.edit(node.block, kind)?;
         put_counts(bytes, node.offset, node.limit, kept);

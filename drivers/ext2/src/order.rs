@@ -1,13 +1,15 @@
 //! The order of direct writes: what a volume without a log keeps, so that `e2fsck -p` can mend it after a cut.
 //!
+//! And what a user who forgets e2fsck may go on writing to: nothing in use is called free.
+//!
 //! What e2fsck mends by itself: a name of an inode that is not in use is cleared, counts and bitmaps are corrected.
 //! What it does not: an inode in use without a name, a directory with two. So, with a flush between:
 //!
 //! | step | written |
 //! |---|---|
-//! | 0 | data; blocks that are new and that nothing leads to yet |
+//! | 0 | data; blocks that are new and that nothing leads to yet; bitmaps with what is taken, and nothing given back |
 //! | 1 | inodes that are in use before and after |
-//! | 2 | directories, but not those that lost a name |
+//! | 2 | directories, but not those that lost a name; of indexes, first the nodes, then the blocks that were split |
 //! | 3 | inodes taken back, children before their directories |
 //! | 4 | directories that lost a name |
 //! | 5 | new inodes, directories before their children |
@@ -29,8 +31,8 @@
 //! A change that is taken back leaves its marks: they only make the order stricter.
 
 use crate::error::{Error, Result};
-use crate::inode::Inode;
-use crate::le::{u16_at, us};
+use crate::inode::{Inode, InodeFlags};
+use crate::le::{put_u32, u16_at, u32_at, us};
 use crate::seal::Kind;
 use crate::tx::Dirty;
 use crate::volume::Volume;
@@ -39,6 +41,8 @@ use std::sync::Arc;
 
 /// `i_links_count`
 const LINKS: usize = 26;
+/// `i_flags`
+const FLAGS: usize = 32;
 /// A chain of directories that is longer is taken for this long.
 const DEPTH_MAX: usize = 4096;
 
@@ -55,6 +59,8 @@ pub(crate) struct Order {
     losses: HashSet<u64>,
     /// Directory blocks where a rename put a name in the place of these inodes'.
     replaced: HashMap<u64, Vec<u32>>,
+    /// Blocks of an index of which a part went to a block of its own.
+    splits: HashSet<u64>,
 }
 
 impl Order {
@@ -172,11 +178,20 @@ impl Volume {
         Ok(())
     }
 
+    /// Says that a part of `block` goes to a new block, to which a node of the index leads.
+    pub(crate) fn mark_split(&mut self, block: u64) {
+        if self.has_order() {
+            self.tx.order.splits.insert(block);
+        }
+    }
+
     /// Writes the transaction to its places.
     pub(crate) fn commit_in_place(&mut self) -> Result<()> {
         let order = core::mem::take(&mut self.tx.order);
         self.flush()?;
+        self.write_blocks(self.claims()?)?;
         self.write_stage(|_, dirty| is_content(dirty) && dirty.is_fresh)?;
+        self.flush()?;
         let mut inodes = self.inode_blocks()?;
         inodes.show_live();
         self.write_inodes(&mut inodes)?;
@@ -184,10 +199,12 @@ impl Volume {
         let is_lost = |block, dirty: &Dirty| {
             is_content(dirty) && !dirty.is_fresh && order.losses.contains(&block)
         };
-        let is_kept = |block, dirty: &Dirty| {
+        let is_kept = |block: u64, dirty: &Dirty| {
             is_content(dirty) && !dirty.is_fresh && !order.losses.contains(&block)
         };
-        self.write_stage_as(is_kept, &replaced)?;
+        let is_split = |block: u64| order.splits.contains(&block);
+        self.write_stage_as(|block, dirty| is_kept(block, dirty) && !is_split(block), &replaced)?;
+        self.write_stage_as(|block, dirty| is_kept(block, dirty) && is_split(block), &replaced)?;
         for dead in by_depth(&order.deaths).into_values().rev() {
             self.show(&mut inodes, &dead)?;
             self.write_inodes(&mut inodes)?;
@@ -206,6 +223,30 @@ impl Volume {
             self.cache.insert(block, dirty.bytes);
         }
         Ok(())
+    }
+
+    /// Bitmaps that say of everything that is taken or was that it is. With checksums in descriptors these would have
+    /// to follow; there a cut makes the driver refuse a bitmap rather than trust it.
+    fn claims(&self) -> Result<Vec<(u64, Arc<Vec<u8>>)>> {
+        let mut claims = Vec::new();
+        if self.sb.has_group_csum() {
+            return Ok(claims);
+        }
+        for (&block, dirty) in &self.tx.dirty {
+            if !matches!(dirty.kind, Kind::BlockBitmap(_) | Kind::InodeBitmap(_)) {
+                continue;
+            }
+            let mut bits = vec![0; self.sb.block_bytes()];
+            self.device.read_at(&mut bits, self.sb.byte_of(block)).map_err(Error::Io)?;
+            let before = bits.clone();
+            for (bits, taken) in bits.iter_mut().zip(dirty.bytes.iter()) {
+                *bits |= taken;
+            }
+            if bits != before {
+                claims.push((block, Arc::new(bits)));
+            }
+        }
+        Ok(claims)
     }
 
     /// The blocks where files were replaced, with names for these.
@@ -258,7 +299,8 @@ impl Volume {
             let wanted = Arc::clone(&dirty.bytes);
             blocks.insert(block, Block { shown, wanted, is_changed: dirty.is_fresh });
         }
-        Ok(Inodes { blocks, size: us(self.sb.inode_size) })
+        let hides_index = !self.sb.has_metadata_csum();
+        Ok(Inodes { blocks, size: us(self.sb.inode_size), hides_index })
     }
 
     fn show(&self, inodes: &mut Inodes, numbers: &[u32]) -> Result<()> {
@@ -310,26 +352,28 @@ struct Block {
 struct Inodes {
     blocks: BTreeMap<u64, Block>,
     size: usize,
+    /// A directory in use is said to have an index only when all else is written: before, it is read name by name.
+    hides_index: bool,
 }
 
 impl Inodes {
     fn show(&mut self, block: u64, at: usize) {
-        let size = self.size;
+        let (size, hides) = (self.size, self.hides_index);
         if let Some(block) = self.blocks.get_mut(&block) {
-            block.show(at, size);
+            block.show(at, size, hides);
         }
     }
 
     /// Shows the inodes for whose use, before and after, `is_due` is true.
     fn show_where(&mut self, is_due: impl Fn(bool, bool) -> bool) {
-        let size = self.size;
+        let (size, hides) = (self.size, self.hides_index);
         for block in self.blocks.values_mut() {
             for at in (0..block.wanted.len()).step_by(size.max(1)) {
                 let links = at.saturating_add(LINKS);
                 let (was, is) =
                     (u16_at(&block.shown, links) != 0, u16_at(&block.wanted, links) != 0);
                 if is_due(was, is) {
-                    block.show(at, size);
+                    block.show(at, size, hides);
                 }
             }
         }
@@ -344,6 +388,7 @@ impl Inodes {
     }
 
     fn show_all(&mut self) {
+        self.hides_index = false;
         self.show_where(|_, _| true);
     }
 
@@ -359,15 +404,20 @@ impl Inodes {
 }
 
 impl Block {
-    fn show(&mut self, at: usize, size: usize) {
+    fn show(&mut self, at: usize, size: usize, hides_index: bool) {
         let end = at.saturating_add(size);
         let (Some(shown), Some(wanted)) = (self.shown.get_mut(at..end), self.wanted.get(at..end))
         else {
             return;
         };
-        if shown != wanted {
-            shown.copy_from_slice(wanted);
-            self.is_changed = true;
+        let is_used = u16_at(shown, LINKS) != 0;
+        let was_indexed = u32_at(shown, FLAGS) & InodeFlags::INDEX.bits() != 0;
+        let before = shown.to_vec();
+        shown.copy_from_slice(wanted);
+        if hides_index && is_used && !was_indexed {
+            let flags = u32_at(shown, FLAGS) & !InodeFlags::INDEX.bits();
+            put_u32(shown, FLAGS, flags);
         }
+        self.is_changed |= *shown != before;
     }
 }

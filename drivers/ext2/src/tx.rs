@@ -142,6 +142,8 @@ impl Volume {
             }
             Err(Error::Order) => {
                 self.commit()?;
+                // Marks of changes that were taken back are left if there was nothing to commit.
+                self.tx.order = Order::default();
                 self.attempt(&mut change)
             }
             other => other,

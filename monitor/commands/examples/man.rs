@@ -72,3 +72,19 @@ fn notes_section(notes: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::manual;
+
+    #[test]
+    fn every_page_has_its_sections() {
+        for command in commands::cli::pages() {
+            let name = command.get_name().to_owned();
+            let page = String::from_utf8(manual(command).expect("a page")).expect("ASCII");
+            for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "VERSION"] {
+                assert!(page.contains(&format!(".SH {section}\n")), "{name}: {section}");
+            }
+        }
+    }
+}

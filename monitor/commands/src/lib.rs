@@ -26,6 +26,7 @@ mod inspect;
 mod login;
 mod mount;
 mod mount_options;
+mod new_view;
 mod profile;
 mod request;
 mod script;

@@ -42,7 +42,7 @@ pub struct Start {
 }
 
 /// Seconds between TERM and KILL for what runs on when the first process of such a view has ended.
-const GRACE_SECONDS: u64 = 2;
+pub(crate) const GRACE_SECONDS: u64 = 2;
 
 /// Starts a view and returns how its first process ended; in the monitor process itself it does not return.
 ///

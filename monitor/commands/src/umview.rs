@@ -6,12 +6,12 @@ use crate::composition::Composition;
 use crate::exec::login_name;
 use crate::finish::{Status, answer};
 use crate::inspect::Question;
+use crate::new_view::NewView;
 use crate::script::Script;
 use crate::stage::{CAN_NOT_START, Stage};
 use crate::start::{Start, modules_of, run};
 use crate::trial::try_out;
 use crate::{ask, profile};
-use abi::Errno;
 use anyhow::{Context, Error, Result, bail};
 use clap::Parser;
 use engine::BackEnd;
@@ -32,6 +32,10 @@ pub(crate) fn umview(words: &[OsString], parts: &Composition) -> Result<()> {
     monitor::keeper::keep_if_asked(rest);
     if let Some((stage, command)) = Stage::read(rest) {
         return Err(stage.carry_out(command));
+    }
+    if let Some((new, rest)) = NewView::read(rest) {
+        let cause = new.carry_out(rest);
+        return Err(Error::new(Status { code: CAN_NOT_START, cause }));
     }
     let outcome = if own_name.to_string_lossy().starts_with('-') {
         login(rest, parts)
@@ -108,20 +112,23 @@ fn enter(arguments: &Umview, own_name: Option<String>, parts: &Composition) -> R
         if arguments.engine.is_some() || arguments.log.is_some() {
             bail!("--engine and --log are for the first view: a nested view shares its monitor");
         }
-        let needed = modules_of(&start.stage.mounts, parts)?;
-        let modules = start.preload.iter().chain(&needed);
-        return nested(&start.name, modules, start.stage, &start.command);
+        new_view_of(&start, parts)?.enter()?;
+        return Err(start.stage.carry_out(&start.command));
     }
     // A nested view sees what ~/.viewosrc has mounted.
     start.stage.script = start.stage.script.or_else(Script::of_user);
     run(&start, parts)?.follow()
 }
 
-/// `umview try`. Not in a view: an overlay is laid over the host's tree, and would not show what the view has mounted.
+/// A nested view, and what a start wants to be loaded in it.
+fn new_view_of(start: &Start, parts: &Composition) -> Result<NewView> {
+    let needed = modules_of(&start.stage.mounts, parts)?;
+    let modules = start.preload.iter().cloned().chain(needed).collect();
+    Ok(NewView { name: start.name.clone(), modules })
+}
+
+/// `umview try`: in a view, a nested one over what that shows.
 fn begin_trial(arguments: &Umview, wish: &Try, parts: &Composition) -> Result<()> {
-    if is_in_view() {
-        bail!("try: this is a view; start it outside of one");
-    }
     if let Some(line) = &arguments.line {
         bail!("-c {}: try sh -c does that", line.to_string_lossy());
     }
@@ -129,7 +136,17 @@ fn begin_trial(arguments: &Umview, wish: &Try, parts: &Composition) -> Result<()
     if start.command.is_empty() {
         start.command.push(shell());
     }
-    try_out(start, wish, parts)
+    let is_nested = is_in_view();
+    if is_nested && (arguments.engine.is_some() || arguments.log.is_some()) {
+        bail!("--engine and --log are for the first view: a nested view shares its monitor");
+    }
+    try_out(start, wish, |start| {
+        if is_nested {
+            new_view_of(start, parts)?.run(&start.stage, &start.command)
+        } else {
+            run(start, parts)
+        }
+    })
 }
 
 /// What the command line says, behind the profile that it names.
@@ -156,24 +173,6 @@ fn start_of(arguments: &Umview, command: &[OsString]) -> Result<Start> {
         profile::load(wanted, &arguments.set)?.apply(&mut start)?;
     }
     Ok(start)
-}
-
-fn nested<'a>(
-    name: &str,
-    modules: impl Iterator<Item = &'a String>,
-    stage: Stage,
-    command: &[OsString],
-) -> Result<()> {
-    let name = (!name.is_empty()).then(|| name.to_owned());
-    ask(&Request::NewView { name })?;
-    for module in modules {
-        match ask(&Request::AddService { name: module.clone(), permanent: false }) {
-            // The view around this one has loaded it: it is there.
-            Err(refused) if refused.errno == Errno::EEXIST => {}
-            other => drop(other.with_context(|| format!("-p {module}"))?),
-        }
-    }
-    Err(stage.carry_out(command))
 }
 
 /// Whether a shell is umview itself, which would start itself again and again.

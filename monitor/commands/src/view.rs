@@ -87,7 +87,7 @@ pub fn attach(arguments: &UmAttach) -> Result<()> {
 /// # Errors
 /// Outside a view.
 pub fn shutdown(arguments: &Umshutdown) -> Result<()> {
-    ask(&Request::Shutdown { seconds: arguments.seconds })?;
+    ask(&Request::Shutdown { seconds: arguments.seconds, spares_caller: false })?;
     Ok(())
 }
 

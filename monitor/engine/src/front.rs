@@ -95,6 +95,12 @@ impl Front {
     }
 }
 
+/// Whether the terminal's signals (SIGINT, SIGQUIT) end this process: not while it waits for one that they are for, as
+/// in system(3).
+pub fn heed_terminal_signals(heeds: bool) {
+    if heeds { sys::heed_terminal_signals() } else { sys::ignore_terminal_signals() }
+}
+
 impl Ended {
     /// Ends this process in the same way.
     pub fn follow(self) -> ! {

@@ -8,7 +8,7 @@ use crate::vfiles::VKind;
 use crate::view::View;
 use abi::block::{BlockDevice, Geometry};
 use abi::dev::Device;
-use abi::fs::{Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened};
+use abi::fs::{Caller, FileKind, FileSystem, Handle, Ino, OpenFlags, Opened, SetAttr};
 use abi::host::{Epoch, Host};
 use abi::module::VirtualClocks;
 use abi::{Errno, Result};
@@ -245,6 +245,17 @@ impl BlockDevice for FileDisk {
 
     fn flush(&self) -> Result<()> {
         self.fs.fsync(self.handle, false)
+    }
+
+    fn grow(&self, size_bytes: u64) -> Result<()> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        if self.geometry().size_bytes < size_bytes {
+            let longer = SetAttr { size_bytes: Some(size_bytes), ..SetAttr::default() };
+            self.fs.setattr(Caller::default(), self.ino, &longer)?;
+        }
+        Ok(())
     }
 }
 

@@ -270,10 +270,13 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
     }
 }
 
-/// A file that has lost its last name, and that nobody has open, is let go of: its space is free then.
+/// A file that has lost its last name is let go of when nobody has it open: its space is free then.
 fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
-    if v.attr.kind == FileKind::Regular && v.attr.nlink <= 1 {
-        ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino));
+    match v.attr.kind {
+        _ if v.attr.nlink > 1 => {}
+        FileKind::Regular => ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino)),
+        FileKind::Socket => ctx.m.sockets.let_go((v.mount.id, v.attr.ino.0)),
+        _ => {}
     }
 }
 

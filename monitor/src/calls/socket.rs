@@ -8,6 +8,7 @@ use super::open::{caller_in, tree};
 use crate::hostview;
 use crate::namei::{Found, Place};
 use crate::path;
+use crate::placeholder;
 use crate::quick::How;
 use crate::sockets::SocketNames;
 use abi::dev::DevNum;
@@ -83,6 +84,11 @@ pub(super) fn words_of(ctx: &Ctx<'_>, path: &[u8]) -> Result<Option<Vec<u8>>> {
     match (&found.place, here.backing_path().is_some()) {
         (_, true) if same && here.is_as_on_host() => Ok(None),
         (_, true) => Ok(Some(host_words(&found).ok_or(Errno::EIO)?)),
+        (Some(Place::Virtual(v)), _) if v.attr.kind == FileKind::Socket => {
+            ctx.may(&v.mount, &v.attr, libc::W_OK)?;
+            let meeting = ctx.m.sockets.meeting_place((v.mount.id, v.attr.ino.0));
+            meeting.map(Some).ok_or(Errno::ECONNREFUSED)
+        }
         (Some(_), _) => Err(Errno::ECONNREFUSED),
         (None, _) => Err(Errno::ENOENT),
     }
@@ -102,7 +108,7 @@ fn bind(ctx: &Ctx<'_>, path: &[u8]) -> Result<Answer> {
     let found = walk.walk(start, path, false)?;
     let same = (same || path.first() == Some(&b'/') && walk.root.is_none()) && !walk.left_host;
     if found.place.is_none()
-        && let Some((words, made)) = made_by_overlay(ctx, &found)?
+        && let Some((words, made)) = made_in_view(ctx, &found)?
     {
         // Where the kernel makes the same of the name, the socket keeps it as it was given.
         if same && words == found.view_path() {
@@ -114,7 +120,6 @@ fn bind(ctx: &Ctx<'_>, path: &[u8]) -> Result<Answer> {
     match (&found.place, here.backing_path().is_some()) {
         (_, true) if same && here.is_as_on_host() => as_it_stands(),
         (_, true) => bind_in_other_words(ctx, path, host_words(&found).ok_or(Errno::EIO)?, None),
-        // A socket has to be the kernel's, and a virtual directory can't hold one.
         (Some(_), _) => Err(Errno::EADDRINUSE),
         (None, _) => Err(Errno::EPERM),
     }
@@ -139,6 +144,11 @@ fn bind_in_other_words(
     let (monitor, seen, text) = (ctx.m.arc(), seen.to_vec(), told.clone());
     let after: AfterCall = Box::new(move |_, _, result| {
         if result == 0 {
+            if let Some(inode) = made.as_ref().and_then(|made| made.stand_in)
+                && let Err(error) = monitor.sockets.keep(inode, &text)
+            {
+                tracing::warn!(%error, "a socket of a virtual file system will not be found");
+            }
             monitor.sockets.record(view, text, seen);
         } else if result < 0
             && let Some(made) = made
@@ -290,8 +300,10 @@ pub(super) fn translate(
     }
 }
 
-/// A name that an overlay made for a socket that the kernel was to put there.
+/// A name that a file system of the view made for a socket of the kernel's.
 struct Made {
+    /// The inode, where the socket itself can't lie in its place.
+    stand_in: Option<(u64, u64)>,
     fs: Arc<dyn FileSystem>,
     caller: Caller,
     dir: Ino,
@@ -302,8 +314,11 @@ impl Made {
     /// Removes the name; `node` is where the overlay believes to have a file on the host.
     fn take_back(self, node: &[u8]) {
         let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
-        let again = nix::sys::stat::mknod(path::os(node), nix::sys::stat::SFlag::S_IFSOCK, mode, 0);
-        if let Err(error) = again {
+        let again =
+            || nix::sys::stat::mknod(path::os(node), nix::sys::stat::SFlag::S_IFSOCK, mode, 0);
+        if self.stand_in.is_none()
+            && let Err(error) = again()
+        {
             tracing::debug!(%error, "the place of a socket is taken");
         }
         let removed =
@@ -314,28 +329,31 @@ impl Made {
     }
 }
 
-/// Under viewfs a new socket belongs where the overlay has new files, and the overlay has to know of it: it makes
-/// the node, whose place the kernel's socket then takes. The host's path of it; `None` for other directories.
+/// The node of a new socket in a file system of the view, and the host's path for the kernel's socket. Under viewfs
+/// that is where the overlay has new files: the kernel's socket takes the place of the node. Elsewhere it is a name
+/// for a moment. `None` for directories of the host.
 ///
 /// # Errors
-/// - `EPERM` if the overlay has its new files on something virtual: a socket has to be the kernel's.
-fn made_by_overlay(ctx: &Ctx<'_>, found: &Found) -> Result<Option<(Vec<u8>, Made)>> {
+/// Those of mknod(2): `EPERM` where the format has no sockets.
+fn made_in_view(ctx: &Ctx<'_>, found: &Found) -> Result<Option<(Vec<u8>, Made)>> {
     let Place::Virtual(dir) = &found.parent else { return Ok(None) };
-    if dir.mount.overlay().is_none() {
-        return Ok(None);
-    }
     ctx.may(&dir.mount, &dir.attr, libc::W_OK | libc::X_OK)?;
     let fs = Arc::clone(tree(&dir.mount)?);
     let perm = (0o777 & !ctx.umask()) as u16;
     let caller = caller_in(ctx, &dir.attr);
     let name = Name::new(&found.name)?;
-    let made = fs.mknod(caller, dir.attr.ino, name, FileKind::Socket, perm, DevNum::default())?;
-    let Some(words) = fs.host_path(made.ino) else {
-        fs.unlink(caller, dir.attr.ino, name)?;
-        return Err(Errno::EPERM);
+    let node = fs.mknod(caller, dir.attr.ino, name, FileKind::Socket, perm, DevNum::default())?;
+    let mut made = Made { stand_in: None, fs, caller, dir: dir.attr.ino, name: found.name.clone() };
+    let words = match made.fs.host_path(node.ino) {
+        Some(words) => {
+            nix::unistd::unlink(path::os(&words)).map_err(hostview::errno)?;
+            words
+        }
+        None => {
+            made.stand_in = Some((dir.mount.id, node.ino.0));
+            placeholder::fresh_name()?.into_bytes()
+        }
     };
-    nix::unistd::unlink(path::os(&words)).map_err(hostview::errno)?;
-    let made = Made { fs, caller, dir: dir.attr.ino, name: found.name.clone() };
     Ok(Some((words, made)))
 }
 

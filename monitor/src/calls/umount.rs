@@ -69,6 +69,7 @@ impl Monitor {
         let synced = self.sync_mount(mount);
         mount.detached.store(true, Ordering::Release);
         self.mounts.remove(mount.id);
+        self.sockets.let_go_of_mount(mount.id);
         self.hide_from_sysfs(mount);
         self.quick.clear();
         if matches!(mount.power, Power::Calls(_)) {

@@ -29,20 +29,19 @@ fn program(walk: &mut Walk<'_>, tid: i32) -> Option<(Vec<u8>, Info)> {
     Some((exe, walk.monitor.info_of(&place).ok()?))
 }
 
-/// A line of a memfd of ours in the words of the view.
+/// A line of what stands for a virtual file, in the words of the view.
 fn replaced(walk: &Walk<'_>, line: &[u8], program: Option<&(Vec<u8>, Info)>) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(line).ok()?;
-    let (fields, name) = text.split_once("/memfd:")?;
-    let name = name.trim_end().strip_suffix(" (deleted)")?;
-    let mut fields = fields.split_ascii_whitespace();
+    let text = std::str::from_utf8(line).ok()?.trim_end();
+    let mut fields = text.split_ascii_whitespace();
     let (range, mode, offset) = (fields.next()?, fields.next()?, fields.next()?);
     let (major, minor) = fields.next()?.split_once(':')?;
     let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
     let dev = DevNum { major: number(major)?, minor: number(minor)? };
-    let ino = fields.next()?.parse().ok()?;
+    let ino = fields.next()?.parse().ok().filter(|&ino| ino != 0)?;
     let (view_path, info) = match walk.monitor.vfiles.by_identity((dev.to_raw(), ino)) {
         Some(file) => (file.view_path(), file.info(walk.monitor).ok()?),
         None => {
+            let name = text.split_once("/memfd:")?.1.strip_suffix(" (deleted)")?;
             let (exe, info) = program?;
             let is_it = path::split(exe).is_some_and(|(_, last)| last == name.as_bytes());
             is_it.then(|| (exe.clone(), info.clone()))?

@@ -7,7 +7,7 @@
 //!
 //! - [`Entry`] is one registration: parsed from its line, shown as the kernel shows it.
 //! - [`Registry`] holds the entries of one mount and chooses the interpreter of a program; it does no input or output.
-//! - [`FormatFs`] is the directory: `register`, `status`, and a file for each entry.
+//! - `formats` are the files of the directory: `register`, `status`, and one for each entry (`textfs`).
 //! - [`Umbinfmt`] is the module. With a PREFIX only programs below it are looked at.
 //!
 //! The lists are of one mount and begin empty; the kernel's own entries stay what they are. Flag `F` checks the
@@ -26,11 +26,10 @@
 )]
 
 mod entry;
-mod formatfs;
+mod formats;
 mod module;
 mod registry;
 
 pub use entry::{Entry, EntryError, Flags, HEAD_BYTES, Recognition};
-pub use formatfs::FormatFs;
 pub use module::Umbinfmt;
 pub use registry::{Command, Registry};

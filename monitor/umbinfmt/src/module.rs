@@ -1,11 +1,12 @@
 //! The module itself.
 
-use crate::formatfs::FormatFs;
+use crate::formats::Formats;
 use crate::registry::Registry;
 use abi::Errno;
 use abi::host::Host;
 use abi::module::{Claim, Module, MountError, MountRequest, Object};
 use std::sync::Arc;
+use textfs::TextFs;
 
 /// View-OS: the module `umbinfmt`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,7 +39,8 @@ impl Module for Umbinfmt {
         request.options.finish()?;
         let registry = Arc::new(Registry::new(prefix));
         let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        let tree = Arc::new(FormatFs::new(Arc::clone(&registry), host, uid, gid));
+        let formats = Formats { registry: Arc::clone(&registry), host };
+        let tree = Arc::new(TextFs::new(formats, uid, gid));
         Ok(Object::Formats(registry, tree))
     }
 }

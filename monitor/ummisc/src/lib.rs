@@ -31,7 +31,6 @@ mod layout;
 mod module;
 mod reading;
 mod sleeping;
-mod textfs;
 mod time_calls;
 mod timeline;
 mod timeouts;
@@ -39,7 +38,6 @@ mod timers;
 mod uname;
 
 pub use module::Ummisc;
-pub use textfs::{TextFile, TextFs};
 pub use time_calls::TimeCalls;
 pub use timeline::{Setting, Timeline};
 pub use uname::{Names, UnameCalls};

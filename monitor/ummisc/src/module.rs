@@ -1,6 +1,5 @@
 //! The module itself.
 
-use crate::textfs::{TextFile, TextFs};
 use crate::time_calls::TimeCalls;
 use crate::timeline::{Setting, Timeline};
 use crate::uname::{Names, UnameCalls, files};
@@ -8,6 +7,7 @@ use abi::Errno;
 use abi::host::Host;
 use abi::module::{Claim, Module, MountError, MountRequest, Object};
 use std::sync::Arc;
+use textfs::{Settings, TextFs};
 
 /// View-OS: the module `ummisc` with its submodules `ummisctime` and `ummiscuname`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,14 +47,14 @@ impl Module for Ummisc {
         request.options.take_flag("ro");
         request.options.take_flag("rw");
         request.options.finish()?;
-        Ok(Object::Calls(calls, Some(Arc::new(TextFs::new(files, owner, group)))))
+        Ok(Object::Calls(calls, Some(Arc::new(TextFs::new(Settings::new(files), owner, group)))))
     }
 }
 
-fn time_files(time: &Arc<Timeline>) -> Vec<TextFile> {
+fn time_files(time: &Arc<Timeline>) -> Vec<textfs::Setting> {
     let file = |name, setting| {
         let (read, write) = (Arc::clone(time), Arc::clone(time));
-        TextFile::new(
+        textfs::Setting::new(
             name,
             move || read.show(setting).into_bytes(),
             move |text| {

@@ -1,11 +1,11 @@
 //! uname(2), sethostname(2), setdomainname(2).
 
-use crate::textfs::TextFile;
 use abi::dev::UserMemory;
 use abi::fs::Caller;
 use abi::module::{CallAnswer, SyscallSet};
 use abi::{Errno, Result};
 use std::sync::{Arc, PoisonError, RwLock};
+use textfs::Setting;
 
 /// Bytes of a field of `struct new_utsname`, with its NUL.
 const FIELD_BYTES: usize = 65;
@@ -66,13 +66,13 @@ impl Names {
 }
 
 /// A file for each name.
-pub(crate) fn files(names: &Arc<Names>) -> Vec<TextFile> {
+pub(crate) fn files(names: &Arc<Names>) -> Vec<Setting> {
     FIELDS
         .iter()
         .enumerate()
         .map(|(index, field)| {
             let (read, write) = (Arc::clone(names), Arc::clone(names));
-            TextFile::new(field, move || read.get(index), move |text| write.set(index, text))
+            Setting::new(field, move || read.get(index), move |text| write.set(index, text))
         })
         .collect()
 }

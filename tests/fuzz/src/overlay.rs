@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a page of changes.
 const PAGE: usize = 1024;
+/// By how much an image may grow.
+const GROWN_MAX: usize = 16 << 20;
 
 #[derive(Default)]
 struct State {
@@ -16,6 +18,8 @@ struct State {
     strays: Vec<Range<u64>>,
     /// The lowest byte that was written through the device, and the one behind the highest.
     written: Option<Range<u64>>,
+    /// Bytes behind the image.
+    grown: usize,
 }
 
 /// An image with changes, as a device. It notes writes that would leave it.
@@ -85,9 +89,13 @@ impl Overlay {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn length(&self) -> usize {
+        self.base.len() + self.lock().grown
+    }
+
     fn range(&self, length: usize, offset: u64) -> Option<usize> {
         let from = usize::try_from(offset).ok()?;
-        from.checked_add(length).filter(|end| *end <= self.base.len()).map(|_| from)
+        from.checked_add(length).filter(|end| *end <= self.length()).map(|_| from)
     }
 }
 
@@ -102,9 +110,11 @@ fn copy(state: &State, base: &[u8], to: &mut [u8], from: usize) {
         let part = (PAGE - at % PAGE).min(to.len() - done);
         let source = match state.pages.get(&(at / PAGE)) {
             Some(page) => &page[at % PAGE..at % PAGE + part],
-            None => &base[at..at + part],
+            None => base.get(at..base.len().min(at + part)).unwrap_or_default(),
         };
-        to[done..done + part].copy_from_slice(source);
+        let (known, rest) = to[done..done + part].split_at_mut(source.len());
+        known.copy_from_slice(source);
+        rest.fill(0);
         done += part;
     }
 }
@@ -115,10 +125,12 @@ fn store(state: &mut State, base: &[u8], from: &[u8], to: usize) {
         let at = to + done;
         let part = (PAGE - at % PAGE).min(from.len() - done);
         let first = at / PAGE * PAGE;
-        let page = state
-            .pages
-            .entry(at / PAGE)
-            .or_insert_with(|| base[first..base.len().min(first + PAGE)].to_vec());
+        let page = state.pages.entry(at / PAGE).or_insert_with(|| {
+            let known = base.get(first..base.len().min(first + PAGE)).unwrap_or_default();
+            let mut page = known.to_vec();
+            page.resize(PAGE, 0);
+            page
+        });
         page[at % PAGE..at % PAGE + part].copy_from_slice(&from[done..done + part]);
         done += part;
     }
@@ -126,7 +138,7 @@ fn store(state: &mut State, base: &[u8], from: &[u8], to: usize) {
 
 impl BlockDevice for Overlay {
     fn geometry(&self) -> Geometry {
-        Geometry { block_size: 512, size_bytes: wide(self.base.len()), read_only: self.read_only }
+        Geometry { block_size: 512, size_bytes: wide(self.length()), read_only: self.read_only }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
@@ -137,8 +149,9 @@ impl BlockDevice for Overlay {
 
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
         let end = offset.saturating_add(wide(buf.len()));
+        let to = self.range(buf.len(), offset).filter(|_| !self.read_only);
         let mut state = self.lock();
-        let Some(to) = self.range(buf.len(), offset).filter(|_| !self.read_only) else {
+        let Some(to) = to else {
             state.strays.push(offset..end);
             return Err(Errno::EINVAL);
         };
@@ -149,6 +162,17 @@ impl BlockDevice for Overlay {
     }
 
     fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn grow(&self, size_bytes: u64) -> Result<()> {
+        let size = usize::try_from(size_bytes).map_err(|_| Errno::ENOSPC)?;
+        let grown = size.saturating_sub(self.base.len());
+        if grown > GROWN_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let mut state = self.lock();
+        state.grown = state.grown.max(grown);
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileTypeExt;
 ///
 /// Never by mmap(2): a map of a file that someone truncates is a SIGBUS, where pread says `EIO`.
 /// The length is measured once. A file that shrinks afterwards answers `EIO` beyond its end, reads
-/// and writes alike: an image never grows by being written.
+/// and writes alike: an image grows by [`grow`](BlockDevice::grow), never by being written.
 #[derive(Debug)]
 pub struct Image {
     file: File,
@@ -121,6 +121,19 @@ impl BlockDevice for Image {
     fn discard(&self, range: Range<u64>) -> Result<()> {
         bounds::check_discard(&self.geometry(), &range)?;
         host_file::punch_hole(&self.file, &range)
+    }
+
+    fn grow(&self, size_bytes: u64) -> Result<()> {
+        if self.read_only {
+            return Err(Errno::EROFS);
+        }
+        if self.special {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        if self.length()? < size_bytes {
+            self.file.set_len(size_bytes).map_err(|e| host_file::device_errno("grow", e))?;
+        }
+        self.remeasure().map(drop)
     }
 
     fn host_descriptor(&self) -> Option<BorrowedFd<'_>> {

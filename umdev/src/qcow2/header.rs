@@ -9,7 +9,11 @@
 //! | 24 | 8 | length of the disk |
 //! | 32 | 4 | encryption |
 //! | 36, 40 | 4, 8 | entries of the first-level table, its place |
+//! | 48, 56 | 8, 4 | place of the table of reference counts, its clusters |
+//! | 60 | 4 | snapshots |
 //! | 72 | 8 | version 3: incompatible features |
+//! | 88 | 8 | version 3: features that a writer who does not know them clears |
+//! | 96 | 4 | version 3: the width of a reference count, as a power of two of bits |
 //! | 104 | 1 | version 3, if that feature is set: compression |
 
 use super::Qcow2Error;
@@ -40,6 +44,29 @@ impl RawHeader<'_> {
     fn version(&self) -> u32 {
         self.u32(4)
     }
+    /// Place and clusters of the table of reference counts.
+    pub(super) fn count_table(&self) -> (u64, u64) {
+        (self.u64(48), u64::from(self.u32(56)))
+    }
+
+    /// Refuses what this writer would make inconsistent.
+    ///
+    /// # Errors
+    /// - `NotWritable`
+    pub(super) fn check_writable(&self) -> Result<(), Qcow2Error> {
+        let is_v3 = self.version() > 2;
+        let checks = [
+            (self.u32(60) != 0, "snapshots inside"),
+            (self.incompatible() & FEATURES_HARMLESS != 0, "a mark that it needs a repair"),
+            (is_v3 && self.u64(88) != 0, "extensions such as bitmaps"),
+            (is_v3 && self.u32(96) != 4, "reference counts that are not of 16 bits"),
+        ];
+        match checks.into_iter().find(|(is_so, _)| *is_so) {
+            Some((_, what)) => Err(Qcow2Error::NotWritable(what)),
+            None => Ok(()),
+        }
+    }
+
     fn incompatible(&self) -> u64 {
         if self.version() == 2 { 0 } else { self.u64(72) }
     }
@@ -56,6 +83,11 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Bytes of a cluster: 512 to 2 MiB.
+    pub(super) fn cluster_bytes(&self) -> u64 {
+        1u64.checked_shl(self.cluster_bits).unwrap_or(1)
+    }
+
     pub(super) fn from_raw(raw: &RawHeader<'_>) -> Result<Self, Qcow2Error> {
         if raw.field::<4>(0) != MAGIC {
             return Err(Qcow2Error::NoMagic(raw.field(0)));

@@ -1,23 +1,30 @@
-//! A disk in a qcow2 image, for reading.
+//! A disk in a qcow2 image.
 //!
-//! Two levels of tables lead from a cluster of the disk to one of the image. A
-//! [`Snapshot`](crate::block::Snapshot) over it takes writes. Deliberately absent: writing, backing
-//! files, encryption, snapshots inside the image.
+//! Two levels of tables lead from a cluster of the disk to one of the image (`tables`); the image grows as the disk is
+//! written (`counts`, `write`). Deliberately absent: backing files, encryption, writing compressed clusters and images
+//! that have snapshots inside.
 
+mod counts;
 mod header;
+mod tables;
+mod write;
 
 use crate::block::{check_transfer, from_below};
 use abi::block::{BlockDevice, Geometry};
 use abi::{Errno, Result};
+use counts::Counts;
 use flate2::{Decompress, FlushDecompress, Status};
 use header::{Header, RawHeader};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tables::Tables;
 use thiserror::Error;
 
 /// The most that the first-level table may take: the limit of QEMU.
 const L1_BYTES_MAX: u64 = 32 << 20;
 /// Where an entry has the place of a table or cluster.
 const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
+/// An entry of a table or cluster that has a count of 1, so that it may be written in place.
+const COPIED: u64 = 1 << 63;
 /// A second-level entry of a compressed cluster.
 const COMPRESSED: u64 = 1 << 62;
 /// A second-level entry of a cluster of zeroes, from version 3 on.
@@ -41,6 +48,9 @@ pub enum Qcow2Error {
     /// A known feature that is not here.
     #[error("the image has {0}, which is not supported")]
     Unsupported(&'static str),
+    /// It can be read, not written.
+    #[error("the image has {0}, which is not written: mount it with ro, or with snapshot")]
+    NotWritable(&'static str),
     /// Clusters below 512 bytes or above 2 MiB.
     #[error("clusters of 2^{0} bytes")]
     ClusterBits(u32),
@@ -64,6 +74,7 @@ impl Qcow2Error {
     pub fn to_errno(&self) -> Errno {
         match self {
             Self::Io(_) => Errno::EIO,
+            Self::NotWritable(_) => Errno::EROFS,
             Self::NoMagic(_)
             | Self::Version(_)
             | Self::Features(_)
@@ -84,35 +95,55 @@ enum Cluster {
     Packed(u64, u64),
 }
 
-/// A qcow2 image as a read-only disk. An image that is found corrupt in use answers `EIO`, with the
+/// A qcow2 image as a disk. An image that is found corrupt in use answers `EIO`, with the
 /// detail logged.
 pub struct Qcow2 {
     image: Arc<dyn BlockDevice>,
     header: Header,
-    l1: Vec<u64>,
+    tables: RwLock<Tables>,
     /// The compressed cluster that was unpacked last: its entry, its bytes.
     unpacked: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
 impl Qcow2 {
-    /// Reads the header and the first-level table of `image`.
+    /// Reads the header and the first-level table of `image`, for reading.
     ///
     /// # Errors
     /// - what is wrong with them.
     pub fn open(image: Arc<dyn BlockDevice>) -> core::result::Result<Self, Qcow2Error> {
+        Self::new(image, false)
+    }
+
+    /// As [`open`](Self::open), for writing: the image must be able to [`grow`](BlockDevice::grow).
+    ///
+    /// # Errors
+    /// - what is wrong with them; `NotWritable` for what is only read.
+    pub fn open_writable(image: Arc<dyn BlockDevice>) -> core::result::Result<Self, Qcow2Error> {
+        Self::new(image, true)
+    }
+
+    fn new(image: Arc<dyn BlockDevice>, writes: bool) -> core::result::Result<Self, Qcow2Error> {
         let mut raw = [0u8; 112];
         let image_bytes = image.geometry().size_bytes;
         // An old image may end within a version 3 header's length.
         let len = usize::try_from(image_bytes.min(112)).unwrap_or(112);
         let known = raw.get_mut(..len).unwrap_or_default();
         image.read_at(known, 0).map_err(Qcow2Error::Io)?;
-        let header = Header::from_raw(&RawHeader(&raw))?;
-        let l1 = read_first_level(&*image, &header)?;
-        Ok(Self { image, header, l1, unpacked: Mutex::default() })
+        let raw = RawHeader(&raw);
+        let header = Header::from_raw(&raw)?;
+        let first = read_first_level(&*image, &header)?;
+        let counts = if writes {
+            raw.check_writable()?;
+            Some(Counts::open(&*image, &raw, &header)?)
+        } else {
+            None
+        };
+        let tables = Tables::new(first, header.l1_offset, header.cluster_bits, counts);
+        Ok(Self { image, header, tables: RwLock::new(tables), unpacked: Mutex::default() })
     }
 
     fn cluster_bytes(&self) -> u64 {
-        1u64.checked_shl(self.header.cluster_bits).unwrap_or(1)
+        self.header.cluster_bytes()
     }
 
     /// Logs what is corrupt; the disk above gets the number.
@@ -123,26 +154,32 @@ impl Qcow2 {
 
     /// The place of the cluster that has byte `offset` of the disk, and its second-level entry.
     fn locate(&self, offset: u64) -> Result<(Cluster, u64)> {
-        let cluster_bytes = self.cluster_bytes();
-        let l2_entries = cluster_bytes / 8;
-        let number = offset.checked_div(cluster_bytes).ok_or(Errno::EIO)?;
-        let l1_index = number.checked_div(l2_entries).ok_or(Errno::EIO)?;
-        let l1_entry = usize::try_from(l1_index).ok().and_then(|at| self.l1.get(at));
-        let table = l1_entry.ok_or(Errno::EIO)? & OFFSET_MASK;
-        if table == 0 {
-            return Ok((Cluster::Zero, 0));
-        }
-        let index = number.checked_rem(l2_entries).ok_or(Errno::EIO)?;
-        let mut raw = [0u8; 8];
-        let at = table.saturating_add(index.saturating_mul(8));
-        self.image.read_at(&mut raw, at).map_err(|_| self.corrupt("second-level table", at))?;
-        let entry = u64::from_be_bytes(raw);
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = tables.get(&*self.image, offset >> self.header.cluster_bits);
+        let entry = entry.map_err(|_| self.corrupt("second-level table", offset))?;
+        Ok((self.judge(entry), entry))
+    }
+
+    /// What a second-level entry leads to.
+    fn judge(&self, entry: u64) -> Cluster {
         if entry & COMPRESSED != 0 {
-            return Ok((self.packed(entry), entry));
+            return self.packed(entry);
         }
         let place = entry & OFFSET_MASK;
         let zero = place == 0 || (self.header.version > 2 && entry & ZERO != 0);
-        Ok((if zero { Cluster::Zero } else { Cluster::At(place) }, entry))
+        if zero { Cluster::Zero } else { Cluster::At(place) }
+    }
+
+    /// Fills `buf` from byte `skip` of a cluster on.
+    fn read_cluster(&self, buf: &mut [u8], cluster: Cluster, entry: u64, skip: u64) -> Result<()> {
+        match cluster {
+            Cluster::Zero => {
+                buf.fill(0);
+                Ok(())
+            }
+            Cluster::At(place) => self.read_plain(buf, place.saturating_add(skip)),
+            Cluster::Packed(place, len) => self.read_packed(buf, entry, place, len, skip),
+        }
     }
 
     /// Splits the entry of a compressed cluster: low bits are the place in bytes, high ones the
@@ -233,7 +270,9 @@ fn read_first_level(
 
 impl BlockDevice for Qcow2 {
     fn geometry(&self) -> Geometry {
-        Geometry { block_size: 512, size_bytes: self.header.size_bytes, read_only: true }
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let read_only = tables.counts.is_none();
+        Geometry { block_size: 512, size_bytes: self.header.size_bytes, read_only }
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
@@ -245,27 +284,22 @@ impl BlockDevice for Qcow2 {
             let stop = at.saturating_sub(skip).saturating_add(cluster_bytes).min(end);
             let len = usize::try_from(stop.saturating_sub(at)).map_err(|_| Errno::EIO)?;
             let (part, tail) = rest.split_at_mut_checked(len).ok_or(Errno::EIO)?;
-            match self.locate(at)? {
-                (Cluster::Zero, _) => part.fill(0),
-                (Cluster::At(place), _) => self.read_plain(part, place.saturating_add(skip))?,
-                (Cluster::Packed(place, len), entry) => {
-                    self.read_packed(part, entry, place, len, skip)?;
-                }
-            }
+            let (cluster, entry) = self.locate(at)?;
+            self.read_cluster(part, cluster, entry, skip)?;
             (at, rest) = (stop, tail);
         }
         Ok(())
     }
 
-    fn write_at(&self, _buf: &[u8], _offset: u64) -> Result<()> {
-        Err(Errno::EROFS)
+    fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
+        self.write(buf, offset)
     }
 
     fn flush(&self) -> Result<()> {
-        Ok(())
+        self.commit()
     }
 
-    fn discard(&self, _range: core::ops::Range<u64>) -> Result<()> {
-        Err(Errno::EROFS)
+    fn discard(&self, range: core::ops::Range<u64>) -> Result<()> {
+        self.drop_range(range)
     }
 }

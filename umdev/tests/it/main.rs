@@ -12,6 +12,8 @@ mod model;
 mod module;
 mod nbd;
 mod qcow2;
+mod qcow2_written;
+mod recorder;
 mod table;
 mod threads;
 mod tools;

@@ -21,6 +21,7 @@ pub(crate) struct Sizes {
     pub(crate) names: usize,
     pub(crate) random_reads: usize,
     pub(crate) iso_files: usize,
+    pub(crate) packages: usize,
 }
 
 pub(crate) const FULL: Sizes = Sizes {
@@ -33,6 +34,7 @@ pub(crate) const FULL: Sizes = Sizes {
     names: 10_000,
     random_reads: 20_000,
     iso_files: 3_000,
+    packages: 20,
 };
 
 pub(crate) const QUICK: Sizes = Sizes {
@@ -45,8 +47,11 @@ pub(crate) const QUICK: Sizes = Sizes {
     names: 1_000,
     random_reads: 2_000,
     iso_files: 300,
+    packages: 4,
 };
 
+/// Files of a package.
+const PACKAGE_FILES: usize = 50;
 /// Files in one directory of a tree.
 const FANOUT: usize = 100;
 /// Small files of the open and stat loops.
@@ -98,7 +103,11 @@ impl Inputs {
     }
 
     pub(crate) fn git(&self) -> Result<PathBuf> {
-        self.once("git", |path| {
+        self.git_at("git")
+    }
+
+    pub(crate) fn git_at(&self, name: &str) -> Result<PathBuf> {
+        self.once(name, |path| {
             tree(path, self.sizes.git_files, 400)?;
             let git = |words: &[&str]| {
                 let mut command = Command::new("git");
@@ -122,7 +131,32 @@ impl Inputs {
     }
 
     pub(crate) fn project(&self) -> Result<PathBuf> {
-        self.once("project", |path| project(path, self.sizes.sources))
+        self.project_at("project")
+    }
+
+    pub(crate) fn project_at(&self, name: &str) -> Result<PathBuf> {
+        self.once(name, |path| project(path, self.sizes.sources))
+    }
+
+    /// Debian packages without scripts.
+    pub(crate) fn packages(&self) -> Result<PathBuf> {
+        self.once("packages", |path| {
+            fs::create_dir(path)?;
+            for number in 0..self.sizes.packages {
+                let from = self.folder.join("package");
+                let name = format!("bench-{number:02}");
+                tree(&from.join("usr/share").join(&name), PACKAGE_FILES, 2000)?;
+                fs::create_dir(from.join("DEBIAN"))?;
+                let control = format!(
+                    "Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: b <b@b>\n\
+                     Description: nothing\n"
+                );
+                fs::write(from.join("DEBIAN/control"), control)?;
+                tool("dpkg-deb", &["--root-owner-group", "-b", text(&from)?, text(path)?])?;
+                fs::remove_dir_all(&from)?;
+            }
+            Ok(())
+        })
     }
 
     /// The large file itself.

@@ -5,6 +5,7 @@
 
 mod inputs;
 mod machine;
+mod overlays;
 mod plan;
 pub(crate) mod probe;
 mod report;
@@ -72,8 +73,9 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let umview = crate::fixtures::target().join("release/umview");
     let place = Place { umview, folder: inputs.folder.clone() };
     let machine = machine::describe();
-    let makers = [plan::programs, plan::small, plan::large, plan::names, plan::iso];
-    let usual = [5, 7, 3, 3, 5];
+    let makers =
+        [plan::programs, plan::small, plan::large, plan::names, plan::iso, overlays::overlays];
+    let usual = [5, 7, 3, 3, 5, 5];
     let mut tables = Vec::new();
     for (make, usual) in makers.into_iter().zip(usual) {
         let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { usual });

@@ -100,6 +100,14 @@ impl Place {
         Ok(self.way(name, &wrap, before))
     }
 
+    /// A program that others wrote, before the shell.
+    pub(crate) fn peer(&self, name: &str, wrap: &[&str], before: &str, program: &str) -> Way {
+        let mut way = self.way(name, wrap, before);
+        let package = program.rsplit('/').next().unwrap_or(program);
+        way.missing = absent(program, package);
+        way
+    }
+
     /// The host again under another name.
     pub(crate) fn unreal(&self, name: &str, words: &[&str]) -> Result<Way> {
         let words = [words, &["-p", "unreal"]].concat();
@@ -143,11 +151,11 @@ fn absent(program: &str, package: &str) -> Option<String> {
     (!Path::new(program).exists()).then(|| format!("the package {package} is not installed"))
 }
 
-fn no_fuse() -> Option<String> {
+pub(crate) fn no_fuse() -> Option<String> {
     (!Path::new("/dev/fuse").exists()).then(|| "there is no /dev/fuse".to_owned())
 }
 
-fn not_root() -> Option<String> {
+pub(crate) fn not_root() -> Option<String> {
     (!crate::packages::is_root()).then(|| "only root can mount".to_owned())
 }
 

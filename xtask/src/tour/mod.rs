@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     include_str!("1-install.tour"),
     include_str!("3-mount.tour"),
     include_str!("4-partition.tour"),
@@ -25,6 +25,7 @@ const EXAMPLES: [&str; 7] = [
     include_str!("6-ramdisk.tour"),
     include_str!("7-attach.tour"),
     include_str!("8-time.tour"),
+    include_str!("9-try.tour"),
 ];
 
 /// Each example ends long before this.

@@ -89,10 +89,10 @@ fn level(rest: &mut &[Typed], prompts: &[&str]) -> String {
     out
 }
 
-/// A failure ends every shell.
+/// A failure ends every shell. An answer is read to its end: the next one must not begin before this one is closed.
 const FUNCTIONS: &str = "\
 check() { [ \"$1\" = 0 ] || { echo \"(status $1)\"; exit 1; }; }
-in_other() { printf '%s\\n' \"$1; echo \\$? > .ack\" > .ask; read status < .ack; check \"$status\"; }
+in_other() { printf '%s\\n' \"$1; echo \\$? > .ack\" > .ask; status=$(cat .ack); check \"$status\"; }
 ";
 
 /// What a person sees of a line that is typed.

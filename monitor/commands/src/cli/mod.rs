@@ -45,7 +45,14 @@ pub fn pages() -> Vec<Command> {
         word.map(|w| w.name("umview-try").bin_name("umview try").display_name("umview try")),
     );
     pages.push(Top::command());
-    pages
+    // Only of whole commands is there an option that says the version; the pages say it all the same.
+    let version = |page: Command| {
+        if page.get_version().is_some() {
+            return page;
+        }
+        page.version(env!("CARGO_PKG_VERSION")).disable_version_flag(true)
+    };
+    pages.into_iter().map(version).collect()
 }
 
 #[cfg(test)]

@@ -126,8 +126,11 @@ pub enum Action {
     /// nothing; keep leaves it in the store, for another look or to go on; throw away forgets it. Without a
     /// terminal to ask on, it is kept, and said where. Nothing is committed after a command that failed.
     ///
+    /// A store without a name of its own is in $TMPDIR, or else /var/tmp, as umview-try-*; it is left there if umview
+    /// is killed.
+    ///
     /// The exit status is the command's; 123 if a commit that was asked for could not be made; 125, 126 and 127 as
-    /// for umview. Not inside a view.
+    /// for umview. Inside a view it is a nested view, and what is real is what the view around it shows.
     Try(Try),
 }
 

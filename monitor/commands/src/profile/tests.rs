@@ -4,6 +4,7 @@ use super::text::read;
 use super::{Profile, TimeTable};
 use crate::stage::{Ids, Stage};
 use crate::start::Start;
+use proptest::prelude::*;
 
 fn refusal(text: &str, set: &[(&str, &str)]) -> String {
     let set: Vec<_> = set.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
@@ -102,4 +103,21 @@ fn what_is_written_is_read_again() {
     let profile = Profile { name: "a\"b".into(), time: Some(time), ..Profile::default() };
     assert_eq!(read("f", &profile.to_text().unwrap(), &[]).unwrap(), profile);
     assert_eq!(Profile::default().to_text().unwrap(), "");
+}
+
+/// A profile of the right kind, with a piece cut out, doubled or replaced by anything.
+fn changed() -> impl Strategy<Value = String> {
+    let whole = "name = \"${a}\"\n[parameters.a]\ndefault = '$$'\n[[mounts]]\ntype = 't'\ntarget = '/'\n[time]\nfrequency = 2.5\n";
+    (0..whole.len(), 0..whole.len(), "\\PC{0,12}")
+        .prop_map(move |(from, to, piece)| format!("{}{piece}{}", &whole[..from], &whole[to..]))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_profile_or_a_sentence(text in prop_oneof![any::<String>(), changed()]) {
+        match read("f", &text, &[]) {
+            Ok(profile) => drop(profile.apply(&mut Start::default())),
+            Err(error) => prop_assert!(error.to_string().starts_with("f:"), "{error}"),
+        }
+    }
 }

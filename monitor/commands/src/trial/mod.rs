@@ -4,15 +4,15 @@ mod changes;
 mod folder;
 
 use crate::cli::Try;
-use crate::composition::Composition;
 use crate::finish::{Status, say};
 use crate::stage::{MountLine, Stage};
-use crate::start::{Start, run};
+use crate::start::Start;
 use crate::trial::changes::Changes;
 use crate::trial::folder::Folder;
 use anyhow::{Context, Error, Result, bail};
 use cow_store::Access;
 use engine::front::Ended;
+use nix::sys::termios::{FlushArg, tcflush};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -29,11 +29,15 @@ enum Fate {
     Throw,
 }
 
-/// Runs the command and settles what it changed; returns only where there was none, or with a failure.
+/// Runs the command by `run`, which waits for all its processes, and settles what it changed; returns only where there was none, or with a failure.
 ///
 /// # Errors
 /// What keeps the view from starting; a commit that was asked for and not made, with a status of its own.
-pub(crate) fn try_out(start: Start, wish: &Try, parts: &Composition) -> Result<()> {
+pub(crate) fn try_out(
+    start: Start,
+    wish: &Try,
+    run: impl FnOnce(&Start) -> Result<Ended>,
+) -> Result<()> {
     let folder = match &wish.store {
         Some(path) => Folder::named(path)?,
         None => Folder::temporary()?,
@@ -41,7 +45,7 @@ pub(crate) fn try_out(start: Start, wish: &Try, parts: &Composition) -> Result<(
     let ended = if wish.command.is_empty() && wish.store.is_some() {
         None
     } else {
-        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start, parts));
+        let ran = overlaid(start, wish, &folder).and_then(|start| run(&start));
         Some(ran.inspect_err(|_| forget(&folder))?)
     };
     settle(&folder, wish, ended).map_err(|cause| {
@@ -159,8 +163,9 @@ fn has_colors() -> bool {
     !is_forbidden && io::stderr().is_terminal()
 }
 
-/// Asks until there is an answer; who has no more to say keeps.
+/// Asks until there is an answer; who has no more to say keeps. What was typed before the question is no answer.
 fn ask(changes: &Changes) -> Fate {
+    let _ = tcflush(io::stdin(), FlushArg::TCIFLUSH);
     loop {
         let mut err = io::stderr();
         let _ = write!(err, "[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ");
@@ -244,7 +249,7 @@ fn commit(changes: Changes, folder: &Folder) -> Result<()> {
         let own =
             nix::unistd::User::from_uid(own).ok().flatten().map_or(own.to_string(), |u| u.name);
         let count = commit.disowned.len();
-        say("umview", &format!("{count} of them had another owner in the view and are {own}'s"));
+        say("umview", &format!("of {count} the owner is {own}, and not the one in the view"));
     }
     if !commit.left.is_empty() {
         let plain = |why: &str| why.replace(char::is_control, "?");

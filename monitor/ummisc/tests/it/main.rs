@@ -1,7 +1,6 @@
-//! Calls and files of ummisc, without processes.
+//! Calls of ummisc, without processes.
 #![allow(clippy::unwrap_used, reason = "a test ends where something it needs is not there")]
 
 mod calls;
-mod files;
 mod memory;
 mod names;

@@ -117,3 +117,19 @@ fn mount_and_umount_of_an_image_by_its_own_type_end_with_0() {
 mount 0\nlost+found\nx\numount 0\n";
     transcript(script, expect);
 }
+
+#[test]
+fn a_qcow2_image_is_partitioned_formatted_and_filled_and_qemu_img_finds_it_clean() {
+    need_all(&[("qemu-img", "qemu-utils"), ("sfdisk", "fdisk"), ("mkfs.ext4", "e2fsprogs")]);
+    let script = "exec 2>&1
+        qemu-img create -q -f qcow2 disk.qcow2 64M; mount -t umdevqcow2 disk.qcow2 /dev/hda
+        echo 'start=2048,type=83' | sfdisk -q /dev/hda; ls /dev/hda*; mkfs.ext4 -q /dev/hda1; echo mkfs.ext4 $?
+        mkdir m; mount -t umfuseext2 -o rw+ /dev/hda1 m; cp -r /etc/pam.d m/; cp /bin/ls m/; rm -r m/pam.d; umount m
+        e2fsck -fn /dev/hda1 >/dev/null 2>&1; echo e2fsck $?; umount /dev/hda; echo umount $?
+        qemu-img check -q disk.qcow2; echo check $?
+        mount -t umdevqcow2 -o ro disk.qcow2 /dev/hda; mount -t umfuseext2 -o ro /dev/hda1 m; cmp m/ls /bin/ls; echo cmp $?
+        umount m; umount /dev/hda; qemu-img snapshot -c one disk.qcow2
+        mount -t umdevqcow2 disk.qcow2 /dev/hda 2>&1 | grep -v ERROR | grep .";
+    let expect = "/dev/hda\n/dev/hda1\nmkfs.ext4 0\ne2fsck 0\numount 0\ncheck 0\ncmp 0\nmount: /dev/hda: WARNING: source write-protected, mounted read-only.\n";
+    transcript(script, expect);
+}

@@ -23,6 +23,7 @@ mod ordinary;
 mod overlays;
 mod packages;
 mod profiles;
+mod readme;
 mod roots;
 mod services;
 mod slides;

@@ -171,7 +171,7 @@ fn aptitude_is_installed_and_installs() {
     leaves_the_host_alone(Engine::Notify, |system| {
         system.apt("install aptitude");
         system.run("aptitude install -y hello >log 2>&1 || { cat log; exit 100; }");
-        assert_eq!(system.run("hello; dpkg --verify"), "Hello, world!\n");
+        assert_eq!(system.run("hello; dpkg --verify hello aptitude"), "Hello, world!\n");
     });
 }
 

@@ -64,3 +64,32 @@ fn a_node_that_virtual_root_made_is_a_device() {
         assert_eq!(output.stdout, seen, "{combination:?}: {output:?}");
     }
 }
+
+/// A socket has its name in the virtual file system alone.
+#[test]
+fn a_socket_is_found_by_its_name_in_a_virtual_file_system() {
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).preload("umfuse").folder(work.path());
+        let output = view.run(&format!("{MOUNT} {SOCKETS}rm mnt/s; umount mnt; echo $?"));
+        let seen = "mnt/s True\nb'hello' mnt/s\n111\nb'gram' mnt/c\n98\n0\n";
+        assert_eq!(output.stdout, seen, "{combination:?}: {output:?}");
+    }
+}
+
+const SOCKETS: &str = r#"python3 - <<'END'
+import os, socket, stat
+s = socket.socket(socket.AF_UNIX); s.bind('mnt/s'); s.listen(1)
+print(s.getsockname(), stat.S_ISSOCK(os.stat('mnt/s').st_mode))
+c = socket.socket(socket.AF_UNIX); c.connect('mnt/s'); a, _ = s.accept()
+c.send(b'hello'); print(a.recv(9), c.getpeername())
+s.close(); c.close(); a.close()
+try: socket.socket(socket.AF_UNIX).connect('mnt/s')
+except OSError as e: print(e.errno)
+d = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); d.bind('mnt/d')
+c = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); c.bind('mnt/c')
+c.sendto(b'gram', 'mnt/d'); print(*d.recvfrom(9))
+try: socket.socket(socket.AF_UNIX).bind('mnt/d')
+except OSError as e: print(e.errno)
+END
+"#;

@@ -77,7 +77,7 @@ fn without_an_answer_the_store_is_kept_and_the_command_to_commit_it_is_told() {
         let uid = combination.1.uid();
         let mode = if uid == 0 { 0o6755 } else { 0o755 };
         assert_eq!((added.uid(), added.mode() & 0o7777), (uid, mode), "{combination:?}");
-        assert_eq!(done.stderr.contains("had another owner"), uid != 0, "{}", done.stderr);
+        assert_eq!(done.stderr.contains("of 1 the owner is nobody, "), uid != 0, "{}", done.stderr);
         let again = try_out(combination, &work, &["--store", store]);
         assert_eq!(again.stderr, "umview: nothing was changed\n");
     }
@@ -113,6 +113,25 @@ fn a_commit_that_can_not_be_whole_changes_nothing_and_keeps_the_store() {
             &["--store", &store, "sh", "-c", "cat added; tail -n1 /etc/hosts"],
         );
         assert_eq!(on.success(), "x\nx\n");
+    }
+}
+
+#[test]
+fn root_commits_what_a_user_tried_with_the_owners_of_the_view() {
+    for (engine, user) in combinations().into_iter().filter(|(_, user)| user.ids().is_some()) {
+        let (work, roots) = (home(user), Work::new(User::Root));
+        let (store, target) = (work.name("store"), roots.name("tool"));
+        let line = format!(
+            "echo x >{target}; chmod 4755 {target}; echo y >{target}.d; chown daemon:games {target}.d"
+        );
+        let tried =
+            try_out((engine, user), &work, &["--store", &store, "--yes", "sh", "-c", &line]);
+        assert_eq!(tried.code, Some(123), "{tried:#?}");
+        assert!(!Path::new(&target).exists());
+        let done = try_out((engine, User::Root), &work, &["--store", &store, "--yes"]);
+        assert_eq!(done.code, Some(0), "{done:#?}");
+        let said = e2e::native(User::Root).run(&format!("stat -c '%U %G %a' {target} {target}.d"));
+        assert_eq!(said.success(), "root root 4755\ndaemon games 644\n");
     }
 }
 
@@ -183,23 +202,36 @@ fn what_is_excepted_is_real_and_mincow_protects_only_what_is_not_the_users() {
 #[test]
 fn a_person_at_a_terminal_is_asked() {
     need("script", "bsdutils");
-    for (answers, is_there) in [("x\\nd\\nc\\n", true), ("\\n", false), ("k\\n", false)] {
+    const QUESTION: &str = "[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ";
+    let table: [(&[&str], bool); 4] =
+        [(&["x", "d", "commit"], true), (&[""], false), (&["k"], false), (&["x", "t"], false)];
+    for (answers, is_there) in table {
         let work = Work::new(User::Nobody);
         let umview = e2e::programs().join("umview");
-        let line = format!(
-            "printf '{answers}' | script -qec 'TMPDIR=$PWD {} -q try sh -c \"echo added line >new\"' /dev/null",
-            umview.display()
-        );
-        let output = e2e::native(User::Nobody).folder(work.path()).run(&line);
-        let text = output.success();
-        let asked = text.matches("[c]ommit, [k]eep, [d]iff, [t]hrow away? [t] ").count();
-        assert_eq!(asked, if answers.starts_with('x') { 3 } else { 1 }, "{text}");
-        assert_eq!(text.contains("+added line"), answers.contains('d'), "{text}");
-        assert_eq!(work.path().join("new").exists(), is_there, "{text}");
+        let line = "echo early; read line; echo added line >new";
+        let line = format!("TMPDIR=$PWD {} -q try sh -c \"{line}\"", umview.display());
+        let mut started = e2e::native(User::Nobody).folder(work.path()).start(&[
+            "script",
+            "-qec",
+            &line,
+            "/dev/null",
+        ]);
+        started.read_until("early");
+        // The second line is typed too early to be an answer.
+        started.write("for the command\nc\n");
+        let mut text = String::new();
+        for answer in answers {
+            text.push_str(&started.read_until(QUESTION));
+            started.write(&format!("{answer}\n"));
+        }
+        let output = started.finish();
+        assert_eq!(output.success().matches(QUESTION).count(), answers.len(), "{output:#?}");
+        assert_eq!(output.stdout.contains("+added line"), answers.contains(&"d"), "{output:#?}");
+        assert_eq!(work.path().join("new").exists(), is_there, "{output:#?}");
         let stores = fs::read_dir(work.path()).unwrap().flatten();
         let stores =
             stores.filter(|e| e.file_name().to_string_lossy().starts_with("umview-try-")).count();
-        assert_eq!(stores, usize::from(answers.starts_with('k')), "{text}");
+        assert_eq!(stores, usize::from(answers == ["k"]), "{output:#?}");
     }
 }
 
@@ -222,8 +254,44 @@ fn a_store_in_use_is_neither_thrown_away_nor_committed() {
 }
 
 #[test]
-fn inside_a_view_it_is_refused() {
-    let output = View::new().run("umview try true");
-    assert_eq!(output.code, Some(125), "{output:#?}");
-    assert!(output.stderr.contains("start it outside of one"), "{}", output.stderr);
+fn inside_a_view_it_is_over_what_the_view_shows_and_commits_to_that() {
+    for combination in combinations() {
+        let work = home(combination.1);
+        let view = View::of(combination).folder(work.path()).option("--mount=umfusemem:none:/mnt");
+        let change = "cat /mnt/a; echo new >>/mnt/a; ls -R /mnt /etc/apt >/dev/null; sleep 1000 &";
+        let line = format!(
+            "echo old >/mnt/a; umview try --no sh -c '{change}' 2>told; cat /mnt/a; tail -n1 told
+            umview try --store s --yes sh -c '{change}' 2>&1 | tail -n2; cat /mnt/a
+            umview try --no sh -c 'echo x >own; kill -KILL $$' 2>/dev/null; echo $?; cat own; umview tree | grep -c 'type viewfs'"
+        );
+        let expect = "old\nold\numview: thrown away\nM /mnt/a\numview: 1 change committed\nold\nnew\n137\nmine\n0\n";
+        let said = view.run(&line);
+        assert_eq!(said.stdout, expect, "{combination:?} {said:#?}");
+    }
+}
+
+#[test]
+fn a_trial_in_a_trial_commits_to_the_outer_one() {
+    for combination in combinations() {
+        let work = home(combination.1);
+        let inner = "echo inner >>own; chown daemon own; rm /etc/hostname";
+        let line = format!(
+            "echo outer >>own; umview try --yes sh -c '{inner}' 2>&1 | tail -n1; cat own; stat -c %U own; ls /etc/hostname 2>&1"
+        );
+        let output = try_out(combination, &work, &["--no", "sh", "-c", &line]);
+        let expect = "umview: 2 changes committed\nmine\nouter\ninner\ndaemon\n\
+                      ls: cannot access '/etc/hostname': No such file or directory\n";
+        assert_eq!(output.stdout, expect, "{combination:?} {output:#?}");
+        assert!(Path::new("/etc/hostname").exists());
+        assert_eq!(fs::read_to_string(work.name("own")).unwrap(), "mine\n");
+    }
+}
+
+#[test]
+fn where_views_may_not_nest_a_trial_may_not_either() {
+    let work = home(User::Root);
+    let output = View::new().folder(work.path()).option("-x").run("umview try sh -c 'echo x >own'");
+    assert_eq!((output.code, output.stdout.as_str()), (Some(125), ""), "{output:#?}");
+    assert!(output.stderr.contains("no nested views"), "{}", output.stderr);
+    assert_eq!(fs::read_to_string(work.name("own")).unwrap(), "mine\n");
 }

@@ -51,24 +51,32 @@ fn a_hostile_table_gives_partitions_that_keep_to_themselves() {
     }
 }
 
-/// Reads everywhere, and mounts what is inside.
+/// Reads and writes everywhere, and mounts what is inside.
 fn qcow2(fixture: &Fixture, number: u64) {
     let mut noise = Noise::new(number);
-    let device = Arc::new(Overlay::new(Arc::clone(&fixture.image), true));
+    let writes = noise.chance(50);
+    let device = Arc::new(Overlay::new(Arc::clone(&fixture.image), !writes));
     let classes = flip(&device, &fixture.places, &mut noise);
     bounded(&format!("{} {number} {classes:?}", fixture.name), &device, || {
-        let Ok(disk) = Qcow2::open(device.clone()) else { return };
+        let open = if writes { Qcow2::open_writable } else { Qcow2::open };
+        let Ok(disk) = open(device.clone()) else { return };
         let size = disk.geometry().size_bytes;
         let mut buffer = vec![0; 100_000];
         for _ in 0..20 {
             let at = noise.draw() % size.max(1);
             let _ = disk.read_at(&mut buffer, at);
+            if writes {
+                let _ = disk.write_at(&buffer[..noise.below(70_000)], at);
+                let _ = disk.discard(at..size.min(at.saturating_add(1 << noise.below(63))));
+                let _ = disk.flush();
+            }
         }
         let source = FsSource::Device(Arc::new(disk));
-        if let Ok(fs) = ext2::Ext2Type.mount(source, true, &mut Options::parse("")) {
-            use_up(&*fs, &mut noise, false);
+        if let Ok(fs) = ext2::Ext2Type.mount(source, !writes, &mut Options::parse("")) {
+            use_up(&*fs, &mut noise, writes);
         }
     });
+    assert_eq!(device.stray(), None, "{} {number}: a write outside the image", fixture.name);
 }
 
 #[test]

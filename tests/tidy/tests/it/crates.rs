@@ -19,9 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     // The engine installs the filter that the table makes.
     ("monitor/engine", &["abi", "monitor/syscalls"]),
     ("monitor/umnet", &["abi"]),
-    ("monitor/ummisc", &["abi"]),
+    // Modules are steered by a directory of text files.
+    ("monitor/textfs", &["abi"]),
+    ("monitor/ummisc", &["abi", "monitor/textfs"]),
     ("monitor/umproc", &["abi"]),
-    ("monitor/umbinfmt", &["abi"]),
+    ("monitor/umbinfmt", &["abi", "monitor/textfs"]),
     ("monitor", &["*"]),
     ("monitor/commands", &["*"]),
     ("xtask", &["*"]),

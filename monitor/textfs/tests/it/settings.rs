@@ -1,14 +1,14 @@
-//! The directory of text files.
+//! A fixed list of files.
 
 use abi::Errno;
 use abi::fs::{Caller, Cookie, FileSystem, Handle, Name, OpenFlags, Opened, SetAttr};
 use std::sync::{Arc, Mutex};
-use ummisc::{TextFile, TextFs};
+use textfs::{Setting, Settings, TextFs};
 
-fn tree() -> (TextFs, Arc<Mutex<Vec<u8>>>) {
+fn tree() -> (TextFs<Settings>, Arc<Mutex<Vec<u8>>>) {
     let value = Arc::new(Mutex::new(b"one".to_vec()));
     let (get, set) = (Arc::clone(&value), Arc::clone(&value));
-    let file = TextFile::new(
+    let file = Setting::new(
         "value",
         move || get.lock().unwrap().clone(),
         move |text| {
@@ -19,10 +19,10 @@ fn tree() -> (TextFs, Arc<Mutex<Vec<u8>>>) {
             Ok(())
         },
     );
-    (TextFs::new(vec![file], 7, 8), value)
+    (TextFs::new(Settings::new(vec![file]), 7, 8), value)
 }
 
-fn open(fs: &TextFs, name: &[u8], flags: OpenFlags) -> Handle {
+fn open(fs: &TextFs<Settings>, name: &[u8], flags: OpenFlags) -> Handle {
     let ino = fs.lookup(fs.root(), Name::new(name).unwrap()).unwrap().ino;
     match fs.open(Caller::default(), ino, flags).unwrap() {
         Opened::Handle(handle) => handle,
