@@ -583,13 +583,10 @@ pub trait FileSystem: Send + Sync {
         Err(Errno::EROFS)
     }
 
-    /// Names a file of the host that has no name, opened by [`tmpfile`](Self::tmpfile), for a file system whose
-    /// files are descriptors of the host.
+    /// Names a file without a name that [`tmpfile`](Self::tmpfile) gave as a descriptor of the host.
     ///
     /// # Errors
-    /// In check order:
-    /// - `EXDEV` if the file is not this file system's.
-    /// - those of [`link`](Self::link).
+    /// `EXDEV` if it is not this file system's, then those of [`link`](Self::link).
     fn link_host(&self, file: &OwnedFd, parent: Ino, name: Name<'_>) -> Result<()> {
         let _ = (file, parent, name);
         Err(Errno::EXDEV)

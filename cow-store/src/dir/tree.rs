@@ -11,7 +11,11 @@ use abi::fs::{
 };
 use abi::{Errno, Result};
 use rustix::fs::OFlags;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The most directories that are remembered.
+const KNOWN_MAX: usize = 4096;
 
 /// The tree below one inode of a [`FileSystem`]. A path is walked component by component and no link is
 /// followed, so nothing leads out of it.
@@ -20,6 +24,15 @@ pub struct TreeDir {
     root: Ino,
     dev: u64,
     caller: Caller,
+    /// Directories by path, where nobody else moves them.
+    known: Option<Mutex<Known>>,
+}
+
+/// What was found, since the last directory moved.
+#[derive(Default)]
+struct Known {
+    moves: u64,
+    directories: HashMap<Vec<u8>, Ino>,
 }
 
 impl TreeDir {
@@ -27,11 +40,62 @@ impl TreeDir {
     /// say ([`FileSystem::visible`]); `caller` owns what is made.
     #[must_use]
     pub fn new(fs: Arc<dyn FileSystem>, root: Ino, dev: u64, caller: Caller) -> Self {
-        Self { fs, root, dev, caller }
+        Self { fs, root, dev, caller, known: None }
+    }
+
+    /// The same for a tree in which nobody else moves or removes directories, as a store's: what was found once is
+    /// not looked for again.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.known = Some(Mutex::default());
+        self
+    }
+
+    fn known(&self) -> Option<MutexGuard<'_, Known>> {
+        self.known.as_ref().map(|known| known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does what moves or removes a directory.
+    fn moving<R>(&self, change: impl FnOnce() -> R) -> R {
+        let done = change();
+        if let Some(mut known) = self.known() {
+            known.moves = known.moves.wrapping_add(1);
+            known.directories.clear();
+        }
+        done
+    }
+
+    /// The inode of a directory.
+    fn directory(&self, path: &[u8]) -> Result<Ino> {
+        let mut moves = 0;
+        if let Some(known) = self.known() {
+            if let Some(&ino) = known.directories.get(path) {
+                return Ok(ino);
+            }
+            moves = known.moves;
+        }
+        let attr = self.find(path)?;
+        if attr.kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if let Some(mut known) = self.known()
+            && known.moves == moves
+        {
+            if known.directories.len() >= KNOWN_MAX {
+                known.directories.clear();
+            }
+            known.directories.insert(path.to_vec(), attr.ino);
+        }
+        Ok(attr.ino)
     }
 
     /// The inode at `path`.
     fn find(&self, path: &[u8]) -> Result<Attr> {
+        if self.known.is_some()
+            && let Some((parent, name)) = split(path)
+        {
+            return self.fs.lookup(self.directory(parent)?, Name::new(name)?);
+        }
         let mut attr = self.fs.getattr(self.root)?;
         for component in components(path) {
             if attr.kind != FileKind::Directory {
@@ -45,11 +109,7 @@ impl TreeDir {
     /// The inode of the directory that `path` is in, and its last name.
     fn parent<'p>(&self, path: &'p [u8]) -> Result<(Ino, Name<'p>)> {
         let (parent, name) = split(path).ok_or(Errno::EBUSY)?;
-        let attr = self.find(parent)?;
-        if attr.kind != FileKind::Directory {
-            return Err(Errno::ENOTDIR);
-        }
-        Ok((attr.ino, Name::new(name)?))
+        Ok((self.directory(parent)?, Name::new(name)?))
     }
 
     fn stat_of(&self, attr: &Attr) -> Stat {
@@ -259,7 +319,7 @@ impl Dir for TreeDir {
             Move::Whiteout => RenameFlags::WHITEOUT,
         };
         let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
-        self.fs.rename(self.caller, from_dir, from, to_dir, to, flags)
+        self.moving(|| self.fs.rename(self.caller, from_dir, from, to_dir, to, flags))
     }
 
     fn unlink(&self, path: &[u8]) -> Result<()> {
@@ -269,7 +329,7 @@ impl Dir for TreeDir {
 
     fn rmdir(&self, path: &[u8]) -> Result<()> {
         let (parent, name) = self.parent(path)?;
-        self.fs.rmdir(self.caller, parent, name)
+        self.moving(|| self.fs.rmdir(self.caller, parent, name))
     }
 
     fn chmod(&self, path: &[u8], mode: u32) -> Result<()> {

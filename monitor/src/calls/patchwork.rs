@@ -101,7 +101,7 @@ impl Layer {
                 let open = std::fs::File::open(path::os(host)).map_err(Errno::from)?;
                 Box::new(HostDir::new(open.into()).known_as(host.clone()))
             }
-            _ => Box::new(self.tree_dir()?),
+            _ => Box::new(self.tree_dir()?.alone()),
         };
         cow_store::Store::open_dir(dir, cow_store::Access::Write, None).map_err(|e| {
             let text = format!("viewfs: {name}: {e}");

@@ -50,7 +50,7 @@ fn shown(tree: &Tree) -> Vec<String> {
 }
 
 fn laid(lower: Box<dyn Lower>, store: TreeDir, mode: Mode, vstat: bool) -> Overlay {
-    let store = Store::open_dir(Box::new(store), Access::Write, None).unwrap();
+    let store = Store::open_dir(Box::new(store.alone()), Access::Write, None).unwrap();
     let options = MountOptions { mode, vstat, ..MountOptions::default() };
     Overlay::new(Source::from(store), lower, options).unwrap()
 }

@@ -38,7 +38,8 @@ fn prepared() -> Work {
 fn compare(engine: Engine, mounts: &[&str]) -> (Vec<(String, String)>, bool) {
     let work = prepared();
     let expected = table(&native(User::Nobody).folder(work.path()), &work).0;
-    let mut view = View::of((engine, User::Nobody)).folder(work.path());
+    let limit = std::time::Duration::from_secs(240);
+    let mut view = View::of((engine, User::Nobody)).folder(work.path()).limit(limit);
     for mount in mounts {
         view = view.option(&format!("--mount={}", mount.replace("HERE", &work.name(""))));
     }
