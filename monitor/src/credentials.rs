@@ -43,7 +43,7 @@ const CAPS_FS: u64 = 0b1_1111 | 1 << 9 | 1 << 27;
 impl Credentials {
     /// What the host's kernel says of a process.
     pub(crate) fn of_host(tid: i32) -> Option<Self> {
-        let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+        let status = crate::hostview::status(tid)?;
         let line = |key: &str| -> Option<&str> {
             status.lines().find_map(|l| l.strip_prefix(key)).map(str::trim)
         };

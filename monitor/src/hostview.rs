@@ -32,3 +32,13 @@ pub(crate) fn readlink(path: &[u8]) -> Result<Vec<u8>> {
 pub(crate) fn errno(e: nix::errno::Errno) -> Errno {
     Errno::from_raw(e as i32)
 }
+
+/// /proc/PID/status of a task, in one read: the kernel makes the whole text for each.
+pub(crate) fn status(tid: i32) -> Option<String> {
+    use std::io::Read;
+    let mut text = vec![0; 4096];
+    let mut file = std::fs::File::open(format!("/proc/{tid}/status")).ok()?;
+    let n = file.read(&mut text).ok()?;
+    text.truncate(n);
+    Some(String::from_utf8_lossy(&text).into_owned())
+}

@@ -11,12 +11,59 @@ use rustix::fs::{
     Uid,
 };
 use rustix::io;
-use std::ffi::OsStr;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The most bytes of one xattr value and of a list of names, `XATTR_SIZE_MAX` of linux/limits.h.
 const XATTR_BYTES_MAX: usize = 65536;
+
+/// How long a directory that was found is asked again without being looked for. One call of a program asks some dozens
+/// of times for names in the same few directories; a rename by others meanwhile has no better claim to either answer.
+const FOUND_LIMIT: Duration = Duration::from_millis(20);
+/// The most directories that are kept open for that.
+const FOUND_MAX: usize = 16;
+
+/// Counts what this process does to directories: whatever handle it is done by, none that was found is believed then.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// Directories that were found.
+#[derive(Debug, Default)]
+struct Found {
+    changes: u64,
+    handles: VecDeque<(Vec<u8>, Instant, Arc<OwnedFd>)>,
+}
+
+impl Found {
+    fn get(&mut self, path: &[u8], now: Instant) -> Option<Arc<OwnedFd>> {
+        let changes = CHANGES.load(Ordering::Acquire);
+        if changes != self.changes {
+            self.handles.clear();
+            self.changes = changes;
+        }
+        self.handles.retain(|(_, since, _)| now.saturating_duration_since(*since) < FOUND_LIMIT);
+        self.handles.iter().find(|(known, _, _)| known == path).map(|(_, _, fd)| Arc::clone(fd))
+    }
+
+    fn put(&mut self, path: &[u8], now: Instant, changes: u64, fd: &Arc<OwnedFd>) {
+        if changes != self.changes {
+            return;
+        }
+        if self.handles.len() >= FOUND_MAX {
+            self.handles.pop_front();
+        }
+        self.handles.push_back((path.to_vec(), now, Arc::clone(fd)));
+    }
+}
+
+/// Called behind what may have moved or removed a directory.
+fn directories_change() {
+    CHANGES.fetch_add(1, Ordering::AcqRel);
+}
 
 /// The tree below one open directory. Analogous to a `struct path` that nothing can leave: every access is
 /// openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, so neither a link planted in the tree nor
@@ -25,13 +72,14 @@ const XATTR_BYTES_MAX: usize = 65536;
 pub struct HostDir {
     root: OwnedFd,
     path: Option<Vec<u8>>,
+    found: Mutex<Found>,
 }
 
 impl HostDir {
     /// The tree below `root`, an open directory.
     #[must_use]
-    pub const fn new(root: OwnedFd) -> Self {
-        Self { root, path: None }
+    pub fn new(root: OwnedFd) -> Self {
+        Self { root, path: None, found: Mutex::default() }
     }
 
     /// Tells where it lies, for [`host_path`](Dir::host_path).
@@ -88,15 +136,51 @@ impl HostDir {
         }
     }
 
+    /// As [`at`](Self::at), for looks: the parent may have been found a moment ago.
+    fn look_at<R>(
+        &self,
+        path: &[u8],
+        f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
+    ) -> Result<R> {
+        let Some((parent @ [_, ..], name)) = split(path) else { return self.at(path, f) };
+        let now = Instant::now();
+        let known = self.found().get(parent, now);
+        let parent = match known {
+            Some(known) => known,
+            None => {
+                let changes = CHANGES.load(Ordering::Acquire);
+                let opened = self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0);
+                let opened = match opened {
+                    Err(Errno::ELOOP) => return Err(Errno::ENOTDIR),
+                    other => Arc::new(other?),
+                };
+                self.found().put(parent, now, changes, &opened);
+                opened
+            }
+        };
+        f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs `f` with a path that reaches the file without following a last link: xattr calls take no
     /// directory handle before Linux 6.13, and an `O_PATH` handle is refused by the f-calls.
     fn by_proc<R>(&self, path: &[u8], f: impl FnOnce(&OsStr) -> io::Result<R>) -> Result<R> {
-        self.at(path, |parent, name| {
-            let mut text = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
-            text.extend_from_slice(name.as_bytes());
-            f(OsStr::from_bytes(&text))
-        })
+        self.at(path, |parent, name| f(&by_descriptor(parent, name)))
     }
+
+    /// The same for looks.
+    fn look_by_proc<R>(&self, path: &[u8], f: impl FnOnce(&OsStr) -> io::Result<R>) -> Result<R> {
+        self.look_at(path, |parent, name| f(&by_descriptor(parent, name)))
+    }
+}
+
+fn by_descriptor(parent: BorrowedFd<'_>, name: &OsStr) -> OsString {
+    let mut text = OsString::from(format!("/proc/self/fd/{}/", parent.as_raw_fd()));
+    text.push(name);
+    text
 }
 
 fn timespec(time: Option<Timestamp>) -> Timespec {
@@ -140,7 +224,8 @@ impl Dir for HostDir {
     }
 
     fn stat(&self, path: &[u8]) -> Result<Stat> {
-        let stat = self.at(path, |at, name| fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let stat =
+            self.look_at(path, |at, name| fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW))?;
         Ok(Stat::from(&stat))
     }
 
@@ -188,13 +273,13 @@ impl Dir for HostDir {
     }
 
     fn readlink(&self, path: &[u8]) -> Result<Vec<u8>> {
-        let target = self.at(path, |at, name| fs::readlinkat(at, name, Vec::new()))?;
+        let target = self.look_at(path, |at, name| fs::readlinkat(at, name, Vec::new()))?;
         Ok(target.into_bytes())
     }
 
     fn xattr(&self, path: &[u8], name: &[u8]) -> Result<Option<Vec<u8>>> {
         let name = OsStr::from_bytes(name);
-        match self.by_proc(path, |p| sized(|buf| fs::lgetxattr(p, name, buf))) {
+        match self.look_by_proc(path, |p| sized(|buf| fs::lgetxattr(p, name, buf))) {
             Ok(value) => Ok(Some(value)),
             Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::EPERM) => Ok(None),
             Err(e) => Err(e),
@@ -202,7 +287,7 @@ impl Dir for HostDir {
     }
 
     fn xattr_names(&self, path: &[u8]) -> Result<Vec<Vec<u8>>> {
-        match self.by_proc(path, |p| sized(|buf| fs::llistxattr(p, buf))) {
+        match self.look_by_proc(path, |p| sized(|buf| fs::llistxattr(p, buf))) {
             Ok(list) => Ok(list
                 .split(|&b| b == 0)
                 .filter(|name| !name.is_empty())
@@ -265,10 +350,12 @@ impl Dir for HostDir {
             Move::Exchange => RenameFlags::EXCHANGE,
             Move::Whiteout => RenameFlags::WHITEOUT,
         };
-        self.at(from, |from_at, from_name| {
+        let done = self.at(from, |from_at, from_name| {
             self.at(to, |at, name| fs::renameat_with(from_at, from_name, at, name, flags))
                 .map_err(rustix_errno)
-        })
+        });
+        directories_change();
+        done
     }
 
     fn unlink(&self, path: &[u8]) -> Result<()> {
@@ -276,7 +363,9 @@ impl Dir for HostDir {
     }
 
     fn rmdir(&self, path: &[u8]) -> Result<()> {
-        self.at(path, |at, name| fs::unlinkat(at, name, AtFlags::REMOVEDIR))
+        let done = self.at(path, |at, name| fs::unlinkat(at, name, AtFlags::REMOVEDIR));
+        directories_change();
+        done
     }
 
     fn chmod(&self, path: &[u8], mode: u32) -> Result<()> {

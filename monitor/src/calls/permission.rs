@@ -162,8 +162,7 @@ impl Ctx<'_> {
 
     /// The umask of the calling process.
     pub(crate) fn umask(&self) -> u32 {
-        std::fs::read_to_string(format!("/proc/{}/status", self.tid()))
-            .ok()
+        crate::hostview::status(self.tid())
             .and_then(|s| {
                 let line = s.lines().find_map(|l| l.strip_prefix("Umask:"))?;
                 u32::from_str_radix(line.trim(), 8).ok()

@@ -32,7 +32,7 @@ impl TreeLower {
 impl DirectoryLower {
     /// The tree below `root`, an open directory.
     #[must_use]
-    pub const fn new(root: OwnedFd) -> Self {
+    pub fn new(root: OwnedFd) -> Self {
         Self { dir: HostDir::new(root), hides_locked: false }
     }
 
