@@ -19,7 +19,9 @@ impl VFiles {
         let Some(file) = self.of_inode(mount, ino) else { return Ok(()) };
         file.flush_maps()?;
         file.write_pages()?;
-        self.sweep_if(monitor, |f| f.identity == file.identity);
+        let identity = file.identity;
+        drop(file);
+        self.sweep_if(monitor, |f| f.identity == identity);
         Ok(())
     }
 
@@ -80,17 +82,21 @@ impl VFiles {
         self.sweep_if(monitor, |_| true);
         // Of a large file the kernel has many pages to let go of, which takes longer than a sweep waits.
         let Some(files) = self.accelerator.running() else { return };
-        let left = self.of_mount(mount);
         let held = held_identities(monitor);
-        let slow = left.iter().filter(|f| !held.contains(&f.identity));
-        let slow: Vec<_> = slow
+        // Numbers, not files: whoever has a file besides the tables counts as opening it.
+        let slow: Vec<_> = self
+            .of_mount(mount)
+            .iter()
+            .filter(|f| !held.contains(&f.identity))
             .filter_map(|f| f.backing.kernel_file())
             .filter(|kernels| !is_mapped(monitor, kernels))
+            .map(|kernels| kernels.number())
             .collect();
-        if !slow.is_empty() {
-            files.wait_for(&slow);
-            self.sweep_if(monitor, |_| true);
+        if slow.is_empty() {
+            return;
         }
+        files.wait_for(&slow);
+        self.sweep_if(monitor, |_| true);
     }
 
     /// Sweeps the files of one mount, but for one that is in use.
@@ -114,7 +120,10 @@ impl VFiles {
     fn forget_if(&self, may_go: impl Fn(&VFile) -> bool) {
         let Some(files) = self.accelerator.running() else { return };
         let known = self.all();
-        files.forget(known.iter().filter(|f| may_go(f)).filter_map(|f| f.backing.kernel_file()));
+        let kernels = known.iter().filter(|f| may_go(f)).filter_map(|f| f.backing.kernel_file());
+        let doomed: Vec<_> = kernels.filter(|k| !k.is_forgotten()).map(|k| k.doomed()).collect();
+        drop(known);
+        files.forget(&doomed);
     }
 
     fn sweep_if(&self, monitor: &Monitor, may_go: impl Fn(&VFile) -> bool) {
