@@ -1,10 +1,12 @@
 //! What a `umview` is made of: the one place that knows every module and driver.
 
+use crate::cli::UmfuseExport;
 use crate::finish::finish;
 use crate::{export, umview};
 use abi::dev::DeviceType;
 use abi::fs::FileSystemType;
 use abi::module::Module;
+use clap::Parser;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -98,8 +100,7 @@ impl Composition {
     /// The whole of a program `umfuse-export`: a driver for the whole host, by `/dev/fuse`.
     #[must_use]
     pub fn umfuse_export(&self) -> ExitCode {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        finish("umfuse-export", export::export(&words, self))
+        finish("umfuse-export", export::export(&UmfuseExport::parse(), self))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `umfuse-export [-o OPTIONS] TYPE IMAGE DIR`: mounts a driver for the whole host, by `/dev/fuse`, until umount(8).
 
+use crate::cli::UmfuseExport;
 use crate::composition::Composition;
 use abi::block::BlockDevice;
 use abi::fs::FileSystem;
@@ -7,7 +8,7 @@ use abi::host::{Epoch, Host};
 use abi::module::MountRequest;
 use abi::options::Options;
 use abi::{Errno, Result};
-use anyhow::bail;
+use anyhow::Context;
 use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
@@ -16,36 +17,32 @@ use std::sync::Arc;
 use umfuse::Umfuse;
 use umfuse::export::{ExportOptions, serve};
 
-const USAGE: &str = "usage: umfuse-export [-o OPTIONS] TYPE IMAGE DIR";
-
 /// Serves until the directory is unmounted.
 ///
 /// # Errors
 /// What keeps it from being mounted.
-pub(crate) fn export(arguments: &[String], parts: &Composition) -> anyhow::Result<()> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (options, fs_type, image, directory) = match *words {
-        ["-o", options, fs_type, image, directory] => (options, fs_type, image, directory),
-        [fs_type, image, directory] => ("", fs_type, image, directory),
-        _ => bail!(USAGE),
+pub(crate) fn export(arguments: &UmfuseExport, parts: &Composition) -> anyhow::Result<()> {
+    let text = |path: &Path| {
+        path.to_str().map(str::to_owned).with_context(|| format!("{}: no text", path.display()))
     };
+    let (image, directory) = (text(&arguments.image)?, text(&arguments.directory)?);
     let request = MountRequest {
-        fs_type: fs_type.into(),
-        source: image.into(),
-        target: directory.into(),
+        fs_type: arguments.fs_type.clone(),
+        source: image.clone(),
+        target: directory.clone(),
         read_only: false,
-        options: Options::parse(options),
+        options: Options::parse(&arguments.options.join(",")),
     };
     let mounted = Umfuse::new(parts.file_systems().to_vec()).mount_reporting(&Plain, &request)?;
     if let Some(message) = &mounted.message {
         crate::finish::say("umfuse-export", message);
     }
     let export = ExportOptions {
-        source: image.into(),
-        fs_type: fs_type.into(),
+        source: image,
+        fs_type: arguments.fs_type.clone(),
         allow_other: mounted.flags.allow_other,
     };
-    serve(mounted.filesystem, Path::new(directory), &export).map_err(|errno| {
+    serve(mounted.filesystem, &arguments.directory, &export).map_err(|errno| {
         anyhow::anyhow!("{directory}: {errno}: root or fusermount3, and /dev/fuse, are needed")
     })
 }

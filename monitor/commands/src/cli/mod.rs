@@ -8,7 +8,7 @@ mod trial;
 mod view;
 
 pub use crate::cli::ids::{Viewsu, Viewsudo};
-pub use crate::cli::mounts::{Viewmount, Viewumount};
+pub use crate::cli::mounts::{UmfuseExport, Viewmount, Viewumount};
 pub use crate::cli::services::{UmAddService, UmDelService, UmFsalias, UmLsService};
 pub use crate::cli::top::Top;
 pub use crate::cli::trial::Try;
@@ -33,6 +33,7 @@ pub fn all() -> Vec<Command> {
         Viewname::command(),
         Vuname::command(),
         Umshutdown::command(),
+        UmfuseExport::command(),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! `viewmount`, `viewumount`.
+//! `viewmount`, `viewumount`, `umfuse-export`.
 
 use clap::Parser;
 use std::path::PathBuf;
@@ -48,4 +48,31 @@ pub struct Viewumount {
     /// Where it is mounted
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<PathBuf>,
+}
+
+/// Mounts an image for the whole host, by /dev/fuse
+///
+/// The driver is served until umount(8); every process of the host sees what is mounted. Root may do it, or anybody
+/// where fusermount3 is installed. In a view no such thing is needed: there, mount(8) does it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "umfuse-export",
+    version,
+    after_help = "Examples:\n  \
+                  umfuse-export -o ro umfuseext2 disk.img /mnt\n  \
+                  umfuse-export -o rw+,allow_other umfusefat stick.img /mnt & ls /mnt; umount /mnt"
+)]
+pub struct UmfuseExport {
+    /// Options, separated by commas; repeated ones add up
+    #[arg(short, long, value_name = "OPTIONS")]
+    pub options: Vec<String>,
+    /// The file system type
+    #[arg(value_name = "TYPE")]
+    pub fs_type: String,
+    /// The image, or none
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Where it shows
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
