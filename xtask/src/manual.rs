@@ -10,6 +10,17 @@ pub(crate) fn write() -> Result<()> {
     let target = fixtures::target();
     let folder = target.to_string_lossy();
     run(cargo(&["run", "--quiet", "-p", "viewos-commands", "--example", "man", "--", &folder]))?;
+    run(cargo(&[
+        "run",
+        "--quiet",
+        "-p",
+        "viewos-viewfs",
+        "--bin",
+        "viewfs",
+        "--",
+        "pages",
+        &folder,
+    ]))?;
     println!("{folder}/man\n{folder}/completions");
     Ok(())
 }

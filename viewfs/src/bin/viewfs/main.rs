@@ -12,7 +12,8 @@ mod output;
 mod verify;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::{Shell, generate_to};
 use cow_store::{Access, Store};
 use std::ffi::OsString;
 use std::fs::File;
@@ -57,6 +58,12 @@ enum Command {
     /// Reads everything in the store and tells what is wrong
     #[command(after_help = "Example:\n  viewfs verify ~/newroot")]
     Verify(verify::Arguments),
+    /// Writes manual pages and completions, for `cargo xtask man`
+    #[command(hide = true)]
+    Pages {
+        /// The folder
+        folder: PathBuf,
+    },
 }
 
 /// What became of a command.
@@ -65,6 +72,19 @@ enum Outcome {
     Done,
     /// Something was left, wrong or different.
     Partly,
+}
+
+/// Writes `folder/man/viewfs*.1` and `folder/completions/`.
+fn pages(folder: &Path) -> anyhow::Result<Outcome> {
+    let (man, completions) = (folder.join("man"), folder.join("completions"));
+    for made in [&man, &completions] {
+        std::fs::create_dir_all(made).with_context(|| format!("make {}", made.display()))?;
+    }
+    clap_mangen::generate_to(Arguments::command(), man)?;
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        generate_to(shell, &mut Arguments::command(), "viewfs", &completions)?;
+    }
+    Ok(Outcome::Done)
 }
 
 fn main() -> ExitCode {
@@ -77,6 +97,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => layers::export(&arguments),
         Command::Import(arguments) => layers::import(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Pages { folder } => pages(&folder),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
