@@ -275,6 +275,7 @@ fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
     match v.attr.kind {
         _ if v.attr.nlink > 1 => {}
         FileKind::Regular => ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino)),
+        FileKind::Fifo => ctx.m.vfiles.part((v.mount.id, v.attr.ino)),
         FileKind::Socket => ctx.m.sockets.let_go((v.mount.id, v.attr.ino.0)),
         _ => {}
     }

@@ -45,6 +45,12 @@ impl VFiles {
         }));
     }
 
+    /// A FIFO has no name any more. No handle of the driver's keeps its inode, whose number may be another file's next:
+    /// who has it open keeps the pipe, and nobody is led to it by the number.
+    pub(crate) fn part(&self, (mount, ino): (u64, Ino)) {
+        self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).remove(&(mount, ino.0));
+    }
+
     /// Takes a file that is not in use out of the tables.
     fn remove(&self, identity: Identity) {
         let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);

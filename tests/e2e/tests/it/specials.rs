@@ -21,6 +21,21 @@ fn a_fifo_joins_two_programs() {
     }
 }
 
+/// The number of a removed FIFO is the next file's, and its pipe is not.
+#[test]
+fn a_file_that_gets_the_inode_of_a_fifo_is_a_file() {
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).preload("umfuse").folder(work.path());
+        let output = view.run(&format!(
+            "{MOUNT} mkfifo mnt/f; cat mnt/f & echo through >mnt/f; wait; old=$(stat -c %i mnt/f); rm mnt/f; \
+             echo text >mnt/g; [ $old = $(stat -c %i mnt/g) ] && echo same; cat mnt/g; \
+             mkfifo mnt/h mnt/i; mv mnt/h mnt/i; cat mnt/i & echo moved >mnt/i; wait"
+        ));
+        assert_eq!(output.stdout, "through\nsame\ntext\nmoved\n", "{combination:?}: {output:?}");
+    }
+}
+
 const PYTHON: &str = r#"python3 - <<'END'
 import os
 try: os.open('mnt/f', os.O_WRONLY | os.O_NONBLOCK)
