@@ -1,7 +1,7 @@
 //! Questions to the host's file system, asked by the monitor itself.
 
 use crate::path::os;
-use abi::fs::FileKind;
+use abi::fs::{FileKind, StatFs};
 use abi::{Errno, Result};
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::FileStat;
@@ -31,6 +31,21 @@ pub(crate) fn readlink(path: &[u8]) -> Result<Vec<u8>> {
 /// The number of a nix error.
 pub(crate) fn errno(e: nix::errno::Errno) -> Errno {
     Errno::from_raw(e as i32)
+}
+
+/// statfs(2) of a file of the host.
+pub(crate) fn statfs(path: &[u8]) -> Result<StatFs> {
+    let s = nix::sys::statfs::statfs(os(path)).map_err(errno)?;
+    Ok(StatFs {
+        magic: s.filesystem_type().0 as u64,
+        block_size: u32::try_from(s.block_size()).unwrap_or(4096),
+        blocks: s.blocks(),
+        blocks_free: s.blocks_free(),
+        blocks_available: s.blocks_available(),
+        files: s.files(),
+        files_free: s.files_free(),
+        name_bytes_max: 255,
+    })
 }
 
 /// /proc/PID/status of a task, in one read: the kernel makes the whole text for each.

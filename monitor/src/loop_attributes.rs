@@ -70,16 +70,7 @@ impl FileSystem for LoopAttributes {
     }
 
     fn statfs(&self) -> Result<StatFs> {
-        Ok(StatFs {
-            magic: MAGIC,
-            block_size: 4096,
-            blocks: 0,
-            blocks_free: 0,
-            blocks_available: 0,
-            files: 0,
-            files_free: 0,
-            name_bytes_max: 255,
-        })
+        Ok(StatFs { magic: MAGIC, ..StatFs::default() })
     }
 
     fn is_read_only(&self) -> bool {

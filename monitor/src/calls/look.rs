@@ -232,17 +232,7 @@ pub(super) fn statfs(ctx: &Ctx<'_>) -> Result<Answer> {
         // What lies in /dev and /proc, and foreign directories: as the host's.
         _ => {
             let at = place.host_path().unwrap_or(b"/dev");
-            let s = nix::sys::statfs::statfs(path::os(at)).map_err(hostview::errno)?;
-            let own = StatFs {
-                magic: s.filesystem_type().0 as u64,
-                block_size: u32::try_from(s.block_size()).unwrap_or(4096),
-                blocks: s.blocks(),
-                blocks_free: s.blocks_free(),
-                blocks_available: s.blocks_available(),
-                files: s.files(),
-                files_free: s.files_free(),
-                name_bytes_max: 255,
-            };
+            let own = hostview::statfs(at)?;
             ctx.tracee.write(ctx.arg(1), &statbuf::statfs(&own, 0, 0))?;
             Ok(Answer::Return(Ok(0)))
         }

@@ -74,19 +74,7 @@ impl Ground {
         match self {
             Self::Overlay(fs, _) => fs.statfs(),
             Self::Driver(fs) => fs.statfs(),
-            Self::Host(base) => {
-                let s = nix::sys::statfs::statfs(path::os(base)).map_err(crate::hostview::errno)?;
-                Ok(StatFs {
-                    magic: s.filesystem_type().0 as u64,
-                    block_size: u32::try_from(s.block_size()).unwrap_or(4096),
-                    blocks: s.blocks(),
-                    blocks_free: s.blocks_free(),
-                    blocks_available: s.blocks_available(),
-                    files: s.files(),
-                    files_free: s.files_free(),
-                    name_bytes_max: 255,
-                })
-            }
+            Self::Host(base) => crate::hostview::statfs(base),
         }
     }
 
