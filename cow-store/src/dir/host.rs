@@ -116,6 +116,15 @@ impl HostDir {
         }
     }
 
+    /// A handle of a directory, for names in it.
+    fn open_parent(&self, path: &[u8]) -> Result<OwnedFd> {
+        match self.open_raw(path, OFlags::PATH | OFlags::DIRECTORY, 0) {
+            // A link on the way: to one who follows none it is no directory.
+            Err(Errno::ELOOP) => Err(Errno::ENOTDIR),
+            other => other,
+        }
+    }
+
     /// Runs `f` with the parent's handle and the last name.
     fn at<R>(
         &self,
@@ -126,11 +135,7 @@ impl HostDir {
             None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
             Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
             Some((parent, name)) => {
-                let parent = match self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0) {
-                    // A link on the way: to one who follows none it is no directory.
-                    Err(Errno::ELOOP) => return Err(Errno::ENOTDIR),
-                    other => other?,
-                };
+                let parent = self.open_parent(parent)?;
                 f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
             }
         }
@@ -149,11 +154,7 @@ impl HostDir {
             Some(known) => known,
             None => {
                 let changes = CHANGES.load(Ordering::Acquire);
-                let opened = self.open_raw(parent, OFlags::PATH | OFlags::DIRECTORY, 0);
-                let opened = match opened {
-                    Err(Errno::ELOOP) => return Err(Errno::ENOTDIR),
-                    other => Arc::new(other?),
-                };
+                let opened = Arc::new(self.open_parent(parent)?);
                 self.found().put(parent, now, changes, &opened);
                 opened
             }
