@@ -480,9 +480,7 @@ impl VFiles {
     /// those of files that are `written` and of large ones; small ones that are read are quicker in memory.
     pub(crate) fn regular(&self, place: &VirtualPlace, written: bool) -> Result<Arc<VFile>> {
         let key = (place.mount.id, place.attr.ino.0);
-        if let Some(known) =
-            self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
-        {
+        if let Some(known) = self.of_inode(place.mount.id, place.attr.ino) {
             return Ok(known);
         }
         let name = path::split(place.names.view()).map_or(&b"file"[..], |(_, n)| n);
@@ -505,14 +503,19 @@ impl VFiles {
         };
         let kind = VKind::File { mount: Arc::clone(&place.mount), ino: place.attr.ino };
         let file = Self::make_with(kind, place.names.view(), backing, is_filled)?;
+        Ok(self.first_of(key, file))
+    }
+
+    /// Takes a file in under its inode, unless another thread was first: then that one's.
+    fn first_of(&self, key: (u64, u64), file: Arc<VFile>) -> Arc<VFile> {
         let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = map.get(&key) {
-            return Ok(Arc::clone(known));
+            return Arc::clone(known);
         }
         map.insert(key, Arc::clone(&file));
         drop(map);
         self.insert(Arc::clone(&file), None);
-        Ok(file)
+        file
     }
 
     /// A known open file of an inode.
@@ -584,20 +587,12 @@ impl VFiles {
     /// What stands for a FIFO: one pipe for an inode while anybody has it open, or waits for that.
     pub(crate) fn fifo(&self, place: &VirtualPlace) -> Result<Arc<VFile>> {
         let key = (place.mount.id, place.attr.ino.0);
-        let known = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(known) = known {
+        if let Some(known) = self.of_inode(place.mount.id, place.attr.ino) {
             return Ok(known);
         }
         let kind = VKind::Fifo { mount: Arc::clone(&place.mount), ino: place.attr.ino };
         let file = Self::make(kind, place.names.view(), placeholder::fifo()?, true)?;
-        let mut map = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = map.get(&key) {
-            return Ok(Arc::clone(known));
-        }
-        map.insert(key, Arc::clone(&file));
-        drop(map);
-        self.insert(Arc::clone(&file), None);
-        Ok(file)
+        Ok(self.first_of(key, file))
     }
 
     /// Opens a directory of the host under another name.

@@ -88,16 +88,20 @@ impl VFiles {
         self.sweep_if(monitor, |_| true);
         // Of a large file the kernel has many pages to let go of, which takes longer than a sweep waits.
         let Some(files) = self.accelerator.running() else { return };
+        let left = self.of_mount(mount);
+        if left.is_empty() {
+            return;
+        }
         let held = held_identities(monitor);
         // Numbers, not files: whoever has a file besides the tables counts as opening it.
-        let slow: Vec<_> = self
-            .of_mount(mount)
+        let slow: Vec<_> = left
             .iter()
             .filter(|f| !held.contains(&f.identity))
             .filter_map(|f| f.backing.kernel_file())
             .filter(|kernels| !is_mapped(monitor, kernels))
             .map(|kernels| kernels.number())
             .collect();
+        drop(left);
         if slow.is_empty() {
             return;
         }
