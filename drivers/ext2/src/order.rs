@@ -102,18 +102,23 @@ impl Volume {
     /// # Errors
     /// - `Order` if the block got a name that another lost.
     pub(crate) fn mark_loss(&mut self, dir: &Inode, block: u64, inode: &Inode) -> Result<()> {
+        if self.lose(block, inode)? && (inode.links <= 1 || inode.is_dir()) {
+            self.tx.order.deaths.insert(inode.ino, dir.ino);
+        }
+        Ok(())
+    }
+
+    /// Notes that `block` loses a name of `inode`; whether that is of importance.
+    fn lose(&mut self, block: u64, inode: &Inode) -> Result<bool> {
         let order = &mut self.tx.order;
         if self.journal.is_some() || order.births.contains_key(&inode.ino) {
-            return Ok(());
+            return Ok(false);
         }
         if order.gains.contains(&block) {
             return Err(Error::Order);
         }
         order.losses.insert(block);
-        if inode.links <= 1 || inode.is_dir() {
-            order.deaths.insert(inode.ino, dir.ino);
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// Says that a name of `inode` is in `block` of directory `dir`, in the place of one of `replaces`.
@@ -167,15 +172,7 @@ impl Volume {
     /// # Errors
     /// - `Order` if the block got a name that another lost.
     pub(crate) fn mark_left(&mut self, block: u64, inode: &Inode) -> Result<()> {
-        let order = &mut self.tx.order;
-        if self.journal.is_some() || order.births.contains_key(&inode.ino) {
-            return Ok(());
-        }
-        if order.gains.contains(&block) {
-            return Err(Error::Order);
-        }
-        order.losses.insert(block);
-        Ok(())
+        self.lose(block, inode).map(drop)
     }
 
     /// Says that a part of `block` goes to a new block, to which a node of the index leads.
