@@ -57,18 +57,24 @@ const WAYS: [(&str, Way); 3] = [
     ("without user namespaces", |view, _| Some(view.option("--no-userns"))),
 ];
 
-#[test]
-fn programs_see_no_difference() {
-    need("mkfs.ext4", "e2fsprogs");
+/// Runs a line in a view with these modules, by every engine, user and way, which all print `seen`.
+fn in_each_way(modules: &[&str], line: &str, seen: &str) {
     for combination in combinations() {
         for (name, way) in WAYS {
             let work = Work::new(combination.1);
-            let view = View::of(combination).preload("umfuse").folder(work.path());
+            let view = View::of(combination).folder(work.path());
+            let view = modules.iter().fold(view, |view, module| view.preload(module));
             let Some(view) = way(view, &work) else { continue };
-            let output = view.run(BYTES);
-            assert_eq!(output.stdout, SEEN, "{combination:?} {name}: {output:?}");
+            let output = view.run(line);
+            assert_eq!(output.stdout, seen, "{combination:?} {name}: {output:?}");
         }
     }
+}
+
+#[test]
+fn programs_see_no_difference() {
+    need("mkfs.ext4", "e2fsprogs");
+    in_each_way(&["umfuse"], BYTES, SEEN);
 }
 
 #[test]
@@ -88,14 +94,10 @@ fn a_writer_may_be_followed_by_a_debugger() {
 
 #[test]
 fn a_mapped_file_keeps_its_mount_and_a_closed_one_does_not() {
-    for combination in combinations() {
-        for (name, way) in WAYS {
-            let work = Work::new(combination.1);
-            let view = View::of(combination).preload("umfuse").folder(work.path());
-            let Some(view) = way(view, &work) else { continue };
-            let output = view.run(
-                r#"truncate -s 8M disk; mkfs.ext2 -q disk; mkdir mnt; mount -t umfuseext2 -o rw+ disk mnt
-                python3 - <<'END'
+    in_each_way(
+        &["umfuse"],
+        r#"truncate -s 8M disk; mkfs.ext2 -q disk; mkdir mnt; mount -t umfuseext2 -o rw+ disk mnt
+python3 - <<'END'
 import mmap, os, subprocess
 f = os.open("mnt/f", os.O_RDWR | os.O_CREAT)
 os.ftruncate(f, 500000)
@@ -104,45 +106,31 @@ print(subprocess.call(["umount", "mnt"], stderr=subprocess.DEVNULL) != 0)
 m.close()
 print(subprocess.call(["umount", "mnt"]))
 END"#,
-            );
-            assert_eq!(output.stdout, "True\n0\n", "{combination:?} {name}: {output:?}");
-        }
-    }
+        "True\n0\n",
+    );
 }
 
 #[test]
 fn the_space_of_a_removed_file_is_free_at_once() {
-    for combination in combinations() {
-        for (name, way) in WAYS {
-            let work = Work::new(combination.1);
-            let view = View::of(combination).preload("umfuse").folder(work.path());
-            let Some(view) = way(view, &work) else { continue };
-            let output = view.run(
-                "truncate -s 16M disk; mkfs.ext4 -q disk; mkdir mnt; mount -t umfuseext4 -o rw+ disk mnt; \
-                 for i in 1 2 3 4 5 6; do head -c 6000000 /dev/zero >mnt/f && rm mnt/f || exit 1; done; echo enough",
-            );
-            assert_eq!(output.stdout, "enough\n", "{combination:?} {name}: {output:?}");
-        }
-    }
+    in_each_way(
+        &["umfuse"],
+        "truncate -s 16M disk; mkfs.ext4 -q disk; mkdir mnt; mount -t umfuseext4 -o rw+ disk mnt; \
+         for i in 1 2 3 4 5 6; do head -c 6000000 /dev/zero >mnt/f && rm mnt/f || exit 1; done; echo enough",
+        "enough\n",
+    );
 }
 
 #[test]
 fn a_disk_and_the_file_that_it_is_are_one() {
-    for combination in combinations() {
-        for (name, way) in WAYS {
-            let work = Work::new(combination.1);
-            let view = View::of(combination).preload("umfuse").preload("umdev").folder(work.path());
-            let Some(view) = way(view, &work) else { continue };
-            let output = view.run(
-                "truncate -s 32M outer; mkfs.ext2 -q outer; mkdir mnt; mount -t umfuseext2 -o rw+ outer mnt; \
-                 head -c 4194304 /dev/zero >mnt/inner; exec 7<mnt/inner; cat mnt/inner >copy; \
-                 mount -t umdevmbr mnt/inner /dev/hdz; printf hello | dd of=/dev/hdz bs=512 seek=4 conv=notrunc 2>/dev/null; \
-                 dd if=mnt/inner bs=512 skip=4 count=1 2>/dev/null | head -c 5; \
-                 dd bs=512 skip=4 count=1 <&7 2>/dev/null | head -c 5; exec 7<&-; umount /dev/hdz; umount mnt; echo $?",
-            );
-            assert_eq!(output.stdout, "hellohello0\n", "{combination:?} {name}: {output:?}");
-        }
-    }
+    in_each_way(
+        &["umfuse", "umdev"],
+        "truncate -s 32M outer; mkfs.ext2 -q outer; mkdir mnt; mount -t umfuseext2 -o rw+ outer mnt; \
+         head -c 4194304 /dev/zero >mnt/inner; exec 7<mnt/inner; cat mnt/inner >copy; \
+         mount -t umdevmbr mnt/inner /dev/hdz; printf hello | dd of=/dev/hdz bs=512 seek=4 conv=notrunc 2>/dev/null; \
+         dd if=mnt/inner bs=512 skip=4 count=1 2>/dev/null | head -c 5; \
+         dd bs=512 skip=4 count=1 <&7 2>/dev/null | head -c 5; exec 7<&-; umount /dev/hdz; umount mnt; echo $?",
+        "hellohello0\n",
+    );
 }
 
 /// Monitors with writers, readers and maps under way are killed: nothing waits for their answers for ever, and

@@ -1,6 +1,7 @@
 //! Example 1 of the founding slides: a user without rights installs packages in a view, and the host has none.
 
-use e2e::{Engine, User, View, Work, combinations, native, need};
+use crate::software::over_the_host;
+use e2e::{Engine, User, Work, combinations, native, need};
 use std::time::Duration;
 
 /// What must be byte for byte as it was: names, metadata and contents.
@@ -19,15 +20,9 @@ fn installs(engine: Engine) {
         return;
     }
     let work = Work::new(User::Nobody);
-    let store = work.folder("store");
     let host = native(User::Root);
     let before = host.run(DIGEST);
-    let view = View::of((engine, User::Nobody))
-        .option("-q")
-        .option("--su")
-        .option(&format!("--mount=viewfs:{store}:/:mincow,except=/tmp,vstat"))
-        .folder(work.path())
-        .limit(LIMIT);
+    let view = over_the_host((engine, User::Nobody), &work).limit(LIMIT);
     let line = "export DEBIAN_FRONTEND=noninteractive
         apt-get install -y hello sl >log 2>&1 || { cat log; exit 100; }
         hello; ls /usr/games/sl; dpkg -l hello sl | grep -c ^ii; id -u";

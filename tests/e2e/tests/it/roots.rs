@@ -1,5 +1,6 @@
 //! Roots of other systems, made and entered by virtual root of a user without rights.
 
+use crate::software::over_the_host;
 use e2e::{Engine, User, View, Work, combinations, need};
 use std::time::Duration;
 
@@ -10,13 +11,7 @@ const LIMIT: Duration = Duration::from_secs(1500);
 const ROOT: &str = "/opt/viewos-e2e-root";
 
 fn view(combination: (Engine, User), work: &Work) -> View {
-    let store = work.folder("store");
-    View::of(combination)
-        .option("-q")
-        .option("--su")
-        .option(&format!("--mount=viewfs:{store}:/:mincow,except=/tmp,vstat"))
-        .folder(work.path())
-        .limit(LIMIT)
+    over_the_host(combination, work).limit(LIMIT)
 }
 
 fn users() -> impl Iterator<Item = (Engine, User)> {

@@ -23,6 +23,16 @@ fn is_extended(what: &str) -> bool {
     wanted
 }
 
+/// Virtual root over all of the host, the changes in a store in `work`.
+pub(crate) fn over_the_host(combination: (Engine, User), work: &Work) -> View {
+    let store = work.folder("store");
+    View::of(combination)
+        .option("-q")
+        .option("--su")
+        .option(&format!("--mount=viewfs:{store}:/:mincow,except=/tmp,vstat"))
+        .folder(work.path())
+}
+
 /// A view in which nothing but `/tmp` is the host's to change.
 struct System {
     work: Work,
@@ -36,13 +46,7 @@ impl System {
             return None;
         }
         let work = Work::new(User::Nobody);
-        let store = work.folder("store");
-        let view = View::of((engine, User::Nobody))
-            .option("-q")
-            .option("--su")
-            .option(&format!("--mount=viewfs:{store}:/:mincow,except=/tmp,vstat"))
-            .folder(work.path())
-            .limit(LIMIT);
+        let view = over_the_host((engine, User::Nobody), &work).limit(LIMIT);
         Some(Self { work, view })
     }
 
