@@ -48,6 +48,7 @@ mod stat;
 mod store;
 mod tree;
 mod verify;
+mod watch;
 mod xattr;
 
 pub use attributes::Change;
@@ -65,3 +66,4 @@ pub use stat::Stat;
 pub use store::{Access, Store};
 pub use tree::{Entry, State};
 pub use verify::{Problem, Verified};
+pub use watch::Watcher;

@@ -6,7 +6,8 @@
 use crate::format::Form;
 use crate::origin::Origin;
 use crate::override_stat::Override;
-use crate::path::{components, split};
+use crate::path::{components, join, split};
+use crate::watch::Watch;
 use abi::fs::FileKind;
 use std::collections::HashMap;
 
@@ -107,13 +108,15 @@ pub(crate) struct Inode {
 pub(crate) struct Tree {
     root: Directory,
     inodes: HashMap<u64, Inode>,
+    pub(crate) watch: Watch,
 }
 
 impl Tree {
     /// A tree with nothing but a root.
     pub(crate) fn new(root_ino: u64, root: Inode) -> Self {
         let root_dir = Directory { ino: root_ino, ..Directory::default() };
-        Self { root: root_dir, inodes: HashMap::from([(root_ino, root)]) }
+        let inodes = HashMap::from([(root_ino, root)]);
+        Self { root: root_dir, inodes, watch: Watch::default() }
     }
 
     /// The state of `path`; a [`State::Shadow`] is not known here.
@@ -183,10 +186,16 @@ impl Tree {
         self.inodes.get_mut(&ino)
     }
 
+    /// The lower files of which there are copies.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = Origin> {
+        self.inodes.values().filter_map(|inode| inode.origin)
+    }
+
     /// Makes the directory at `path` opaque or not.
     pub(crate) fn set_opaque(&mut self, path: &[u8], opaque: bool) {
         if let Some(directory) = self.directory_mut(path) {
             directory.opaque = opaque;
+            self.watch.doubts();
         }
     }
 
@@ -199,6 +208,9 @@ impl Tree {
     /// Puts the inode `ino` at `path`, over whatever is there; a name more if it is known already.
     pub(crate) fn put(&mut self, path: &[u8], ino: u64, inode: Inode, opaque: bool) {
         self.remove(path);
+        if let Some(origin) = &inode.origin {
+            self.watch.copied(origin);
+        }
         let known = self.inodes.entry(ino).or_insert(Inode { names: 0, ..inode });
         known.names = known.names.saturating_add(1);
         let node = match known.real {
@@ -244,7 +256,7 @@ impl Tree {
             let mut names: Vec<_> = directory.children.iter().collect();
             names.sort_by_key(|(name, _)| *name);
             for (name, node) in names {
-                let full = crate::path::join(&path, name);
+                let full = join(&path, name);
                 if let Node::Directory(below) = node {
                     open.push((full.clone(), below));
                 }
@@ -256,10 +268,23 @@ impl Tree {
     }
 
     fn attach(&mut self, path: &[u8], node: Node) {
+        if self.watch.is_there() {
+            self.tell(path, &node);
+        }
         if let Some((parent, name)) = split(path)
             && let Some(directory) = self.directory_mut(parent)
         {
             directory.children.insert(name.into(), node);
+        }
+    }
+
+    /// The watcher hears of a node that is put at `path`, and of all below it.
+    fn tell(&self, path: &[u8], node: &Node) {
+        self.watch.appears(path);
+        if let Node::Directory(directory) = node {
+            for (name, below) in &directory.children {
+                self.tell(&join(path, name), below);
+            }
         }
     }
 

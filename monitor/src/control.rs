@@ -292,6 +292,8 @@ fn new_view(m: &Monitor, proc: &Proc, view: &Arc<View>, name: Option<&str>) -> O
     let new = View::new(id, name, Some(Arc::clone(view)), m.clock.tick());
     views.push(Arc::clone(&new));
     *proc.view.write().unwrap_or_else(PoisonError::into_inner) = new;
+    // Its agent was told of the view that it leaves.
+    m.renew_agent(proc, proc.tgid);
     Ok(json!({ "number": id }))
 }
 

@@ -20,6 +20,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod builtin;
 mod calls;
 pub mod control;

@@ -15,7 +15,7 @@ use crate::vfiles::{VFile, VFiles, VKind, device_info};
 use crate::view::{Clock, View};
 use abi::fs::{Attr, FileKind};
 use abi::{Errno, Result};
-use engine::{Answer, Call, Dispatcher, Engine, TaskStart, Tid, Tracee};
+use engine::{Answer, Call, Dispatcher, Engine, TaskStart, Terms, Tid, Tracee};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use syscalls::GroupSet;
@@ -87,11 +87,22 @@ impl Monitor {
 
     /// Gives the monitor its engine; once, before any process runs.
     pub fn set_engine(&self, engine: Arc<Engine>) {
+        let teller = Arc::clone(&engine);
+        self.vfiles.accelerator.set_listener(Box::new(move |device| {
+            if let Some(agent) = teller.agent() {
+                agent.distrust(device);
+            }
+        }));
         let _ = self.engine.set(engine);
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         self.engine.get().expect("the engine is set before the first call")
+    }
+
+    /// Before the first process there is none.
+    pub(crate) fn engine_if_set(&self) -> Option<&Arc<Engine>> {
+        self.engine.get()
     }
 
     pub(crate) fn arc(&self) -> Arc<Self> {
@@ -277,6 +288,10 @@ impl Dispatcher for Monitor {
                 }
             }
         }
+    }
+
+    fn agent_terms(&self, tid: Tid) -> Option<Terms> {
+        self.terms_of(&*self.tasks.get(tid)?)
     }
 
     fn call(&self, tracee: &dyn Tracee, call: Call) -> Answer {

@@ -244,6 +244,11 @@ impl Snapshot {
         !self.powerful.is_empty()
     }
 
+    /// Whether a mount answers system calls of some view.
+    pub(crate) fn has_call_sets(&self) -> bool {
+        self.powerful.iter().any(|m| matches!(m.power, Power::Calls(_)))
+    }
+
     fn powers<'a>(&'a self, view: &'a View, at: Epoch) -> impl Iterator<Item = &'a Power> {
         self.powerful
             .iter()

@@ -96,6 +96,29 @@ impl OverlayFs {
             && self.grounds.lower_is_the_hosts(path)
     }
 
+    /// Whether the kernel may look at all names in the directory at `path` but those that the store's watcher heard of.
+    pub(crate) fn leaves_names(&self, path: &[u8]) -> bool {
+        let shows_lower =
+            || matches!(self.overlay.resolve(path), Ok(Resolved::Lower | Resolved::Merged));
+        !self.overlay.options().wok
+            && self.overlay.store().is_some_and(|store| !store.has_groups())
+            && shows_lower()
+            && self.grounds.lower_is_the_hosts(path)
+    }
+
+    /// The device on which the files of the store lie, if the host has it.
+    pub(crate) fn store_device(&self) -> Option<u64> {
+        let path = self.grounds.source.host().filter(|_| self.overlay.store().is_some())?;
+        crate::hostview::stat(path, false).ok().map(|s| s.st_dev)
+    }
+
+    /// Sets who hears of the names that the store gets.
+    pub(crate) fn watch(&self, watcher: Arc<dyn cow_store::Watcher>) {
+        if let Some(store) = self.overlay.store() {
+            store.watch(watcher);
+        }
+    }
+
     /// Whether the data of a file is in the tree below.
     fn is_in_lower(&self, path: &[u8]) -> bool {
         matches!(self.overlay.resolve(path), Ok(Resolved::Lower))

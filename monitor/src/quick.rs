@@ -101,7 +101,7 @@ fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
 }
 
 /// Whether a component of the path can be a mount point.
-fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
+pub(crate) fn crosses(wanted: &[u8], mounts: &Snapshot) -> bool {
     let answers = |m: &Mount| m.overlay().is_none() && m.may_answer(wanted);
     mounts.has_opaque_root()
         || path::components(wanted).any(|c| mounts.may_cross(c))

@@ -135,6 +135,7 @@ impl Store {
         let mut index = self.index_mut();
         for step in &steps {
             index.facts.apply(step);
+            index.tell(step);
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub struct Start {
     pub no_nesting: bool,
     /// Virtual files have placeholders, never files of `/dev/fuse`.
     pub no_fuse: bool,
+    /// Processes get no agent.
+    pub no_agent: bool,
     /// No greeting.
     pub quiet: bool,
     /// What to log, in the words of `tracing` filters.
@@ -90,7 +92,8 @@ fn be_the_monitor(
         monitor.preload(name).map_err(anyhow::Error::msg).with_context(|| format!("-p {name}"))?;
     }
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
-    let launch = Launch { back_end, command: first_command(start)?, groups };
+    let command = first_command(start)?;
+    let launch = Launch { back_end, command, may_have_agent: !start.no_agent, groups };
     let on_exit = Rc::clone(report);
     let (at_end, ends_with_first) = (Arc::clone(&monitor), start.ends_with_first);
     launch::run(

@@ -160,6 +160,7 @@ fn start_of(arguments: &Umview, command: &[OsString]) -> Result<Start> {
             None => arguments.no_notify.then_some(BackEnd::Trace),
         },
         no_fuse: arguments.no_fuse || arguments.no_userns,
+        no_agent: arguments.no_agent,
         preload: arguments.preload.clone(),
         stage: Stage { mounts, script, su, ..Stage::default() },
         name: arguments.name.clone(),

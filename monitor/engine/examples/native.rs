@@ -33,7 +33,7 @@ fn main() -> std::io::Result<()> {
     let command = args.map(|a| CString::new(a).expect("no NUL in an argument")).collect();
     let mut handle = None;
     launch::run(
-        &launch::Launch { back_end, command, groups },
+        &launch::Launch { back_end, command, may_have_agent: true, groups },
         |engine| {
             handle = Some(Arc::clone(engine));
             Arc::new(Nothing)

@@ -145,6 +145,12 @@ pub trait Dispatcher: Send + Sync {
     /// The task is gone; its number may come back for another.
     fn task_exit(&self, tid: Tid);
 
+    /// What the agent of a task's process is to know; `None` if it is to have none.
+    fn agent_terms(&self, tid: Tid) -> Option<crate::Terms> {
+        let _ = tid;
+        None
+    }
+
     /// Answers a call. A panic in here is caught by the implementation, not by the engine.
     fn call(&self, tracee: &dyn Tracee, call: Call) -> Answer;
 }

@@ -1,5 +1,6 @@
 //! The handle by which the monitor and the threads of the engine reach one another.
 
+use crate::agent::{Agent, Terms};
 use crate::answer::{Answer, Dispatcher};
 use crate::notify::Listener;
 use crate::pool::Pool;
@@ -57,6 +58,7 @@ pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
 /// The shared state of the engine. One per monitor.
 pub struct Engine {
     back_end: BackEnd,
+    agent: Option<Agent>,
     pub(crate) needs_no_new_privs: bool,
     pub(crate) processes: RwLock<HashMap<i32, Arc<Process>>>,
     pub(crate) dispatcher: OnceLock<Arc<dyn Dispatcher>>,
@@ -76,10 +78,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(back_end: BackEnd) -> std::io::Result<Arc<Self>> {
+    /// `pass` is what filters let an agent's calls pass by, if there is to be one.
+    pub(crate) fn new(back_end: BackEnd, pass: Option<u64>) -> std::io::Result<Arc<Self>> {
         sys::install_doorbell(DOORBELL)?;
+        let agent = pass.and_then(|pass| {
+            Agent::new(pass)
+                .inspect_err(|error| tracing::warn!(%error, "no agent in the processes"))
+                .ok()
+        });
         Ok(Arc::new(Self {
             back_end,
+            agent,
             needs_no_new_privs: !crate::probe::has_sys_admin(),
             processes: RwLock::new(HashMap::new()),
             dispatcher: OnceLock::new(),
@@ -108,6 +117,33 @@ impl Engine {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         (self.stops.load(Ordering::Relaxed), self.notifications.load(Ordering::Relaxed))
+    }
+
+    /// The agent that processes can be given, if there is one.
+    #[must_use]
+    pub fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
+    /// Whether the process of `tid` has an agent.
+    #[must_use]
+    pub fn has_agent(&self, tid: Tid) -> bool {
+        self.process(tid).is_some_and(|p| p.terms().is_some())
+    }
+
+    /// Tells the agent of the process of `tid`, if it has one, what the process is now; `None` silences it until the
+    /// next exec. Before the call is answered that changed it.
+    pub fn set_agent_terms(&self, tid: Tid, terms: Option<Terms>) {
+        let Some(process) = self.process(tid) else { return };
+        match terms {
+            Some(terms) if process.terms() == Some(terms) => {}
+            Some(terms) => process.renew_terms(terms),
+            None => process.silence_agent(),
+        }
+    }
+
+    pub(crate) fn pass(&self) -> Option<u64> {
+        self.agent.as_ref().map(Agent::pass)
     }
 
     /// The process of a thread, if the engine has it.

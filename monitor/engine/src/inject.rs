@@ -194,13 +194,13 @@ pub(crate) fn install_missing(
         let _ = ptrace::set_options(tid, ptrace::OPTIONS_NAMES);
     }
     if !by_stop.is_empty() {
-        let filter = syscalls::program(by_stop, Action::Trace(0));
+        let filter = syscalls::program_with_pass(by_stop, Action::Trace(0), engine.pass());
         if let Outcome::Died(status) = install_filter(&mut injection, &filter, 0)? {
             return Ok(Outcome::Died(status));
         }
     }
     if !by_listener.is_empty() {
-        let filter = syscalls::program(by_listener, Action::Notify);
+        let filter = syscalls::program_with_pass(by_listener, Action::Notify, engine.pass());
         let flags = seccomp::NEW_LISTENER | seccomp::TSYNC_ESRCH | seccomp::WAIT_KILLABLE_RECV;
         match install_filter(&mut injection, &filter, flags)? {
             Outcome::Died(status) => return Ok(Outcome::Died(status)),

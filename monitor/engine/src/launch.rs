@@ -1,5 +1,6 @@
 //! The start of a view: the first process, seized before its first instruction.
 
+use crate::agent::Agent;
 use crate::answer::Dispatcher;
 use crate::engine::{BackEnd, Engine};
 use crate::inject::{ALONGSIDE, LISTENED};
@@ -20,6 +21,8 @@ pub struct Launch {
     pub back_end: BackEnd,
     /// The program, looked up in PATH, and its arguments.
     pub command: Vec<CString>,
+    /// Whether processes may be given an agent, where the back end is notify.
+    pub may_have_agent: bool,
     /// Groups that are trapped from the first instruction on; `Base` always is.
     pub groups: GroupSet,
 }
@@ -41,10 +44,12 @@ pub fn run(
     let (to_child_read, to_child_write) = pipe()?;
     let (to_parent_read, to_parent_write) = pipe()?;
     let groups = launch.groups | GroupSet::BASE;
+    let has_agent = launch.may_have_agent && launch.back_end == BackEnd::Notify;
+    let pass = has_agent.then(Agent::new_pass);
     let Some(child) = sys::fork()? else {
         drop(to_child_write);
         drop(to_parent_read);
-        let error = be_the_child(launch, groups, limits, to_child_read, to_parent_write);
+        let error = be_the_child(launch, (groups, pass), limits, to_child_read, to_parent_write);
         let name = launch.command.first().map(|c| c.to_string_lossy().into_owned());
         let _ = writeln!(io::stderr(), "umview: {}: {error}", name.unwrap_or_default());
         sys::exit_now(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
@@ -56,7 +61,7 @@ pub fn run(
         explain(e, "ptrace does not seize the first process")
     })?;
     let has_names = groups.contains(GroupSet::NAMES);
-    let engine = Engine::new(launch.back_end)?;
+    let engine = Engine::new(launch.back_end, pass)?;
     let dispatcher = prepare(&engine);
     engine
         .dispatcher
@@ -82,6 +87,9 @@ pub fn run(
     Ok(())
 }
 
+/// What filters trap, and the word that an agent's calls pass by.
+type Trapped = (GroupSet, Option<u64>);
+
 fn explain(error: io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
@@ -93,7 +101,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// The child between fork and exec; returns only with an error.
 fn be_the_child(
     launch: &Launch,
-    groups: GroupSet,
+    trapped: Trapped,
     limits: Option<(u64, u64)>,
     wait: OwnedFd,
     tell: OwnedFd,
@@ -103,7 +111,7 @@ fn be_the_child(
     if let Err(error) = File::from(wait).read_exact(&mut go) {
         return error;
     }
-    match prepare_child(launch, groups, limits, tell) {
+    match prepare_child(launch, trapped, limits, tell) {
         Ok(()) => match launch.command.first() {
             Some(program) => sys::exec(program, &launch.command),
             None => io::Error::from_raw_os_error(libc::ENOENT),
@@ -118,7 +126,7 @@ fn parent_of_child() -> i32 {
 
 fn prepare_child(
     launch: &Launch,
-    groups: GroupSet,
+    (groups, pass): Trapped,
     limits: Option<(u64, u64)>,
     tell: OwnedFd,
 ) -> io::Result<()> {
@@ -132,10 +140,11 @@ fn prepare_child(
     let notify = launch.back_end == BackEnd::Notify && groups.contains(GroupSet::NAMES);
     let by_stop = if notify { groups - LISTENED } else { groups };
     if !by_stop.is_empty() {
-        seccomp::install(&syscalls::program(by_stop, Action::Trace(0)), 0)?;
+        seccomp::install(&syscalls::program_with_pass(by_stop, Action::Trace(0), pass), 0)?;
     }
     if notify {
-        let filter = syscalls::program(groups & LISTENED | ALONGSIDE, Action::Notify);
+        let groups = groups & LISTENED | ALONGSIDE;
+        let filter = syscalls::program_with_pass(groups, Action::Notify, pass);
         let flags = seccomp::NEW_LISTENER | seccomp::WAIT_KILLABLE_RECV;
         let listener = seccomp::install(&filter, flags)?
             .ok_or_else(|| io::Error::other("seccomp gave no listener"))?;

@@ -21,6 +21,7 @@
 
 #![deny(unsafe_code)]
 
+mod agent;
 mod answer;
 pub mod control;
 pub mod descriptor;
@@ -40,6 +41,7 @@ mod tracee;
 mod tracer;
 mod vdso;
 
+pub use agent::{Agent, Directory, Path, Terms};
 pub use answer::{
     AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart,
 };

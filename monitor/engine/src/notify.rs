@@ -4,6 +4,7 @@
 //! watch looks at leaders every millisecond while there is work; where one takes longer than
 //! [`BUSY_MICROS_MAX`], another thread takes the lead, so that one slow call stalls nobody else.
 
+use crate::agent;
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine};
 use crate::in_place;
@@ -24,6 +25,9 @@ use syscalls::GroupSet;
 /// How long a leader may take over one call before another leads.
 const BUSY_MICROS_MAX: u64 = 2_000;
 
+/// How long agents believe what was published; half a second more where nothing is to do.
+const BELIEF_MICROS: u64 = 1_000_000;
+
 /// A notification descriptor and who leads it.
 pub(crate) struct Listener {
     fd: OwnedFd,
@@ -42,6 +46,13 @@ pub(crate) struct Watch {
     sleep_lock: Mutex<()>,
     started: AtomicBool,
     last_call: AtomicU64,
+}
+
+impl Listener {
+    /// Opens a file in a caller that waits for its answer, closed at exec; its number.
+    pub(crate) fn give(&self, id: u64, file: BorrowedFd<'_>) -> io::Result<i32> {
+        seccomp::add_fd(self.fd.as_fd(), id, file, true)
+    }
 }
 
 impl Watch {
@@ -95,8 +106,15 @@ fn promote(engine: &Arc<Engine>, listener: &Arc<Listener>, generation: u64) {
 
 fn watch_leaders(engine: &Arc<Engine>) {
     let watch = &engine.watch;
+    let mut believed_since = 0;
     while !engine.has_ended() {
         let now = watch.now();
+        if now.saturating_sub(believed_since) >= BELIEF_MICROS
+            && let Some(agent) = engine.agent()
+        {
+            believed_since = now;
+            agent.forget_if_used();
+        }
         let mut busy = now.saturating_sub(watch.last_call.load(Ordering::Relaxed)) < 20_000;
         let mut listeners = watch.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|weak| {
@@ -182,6 +200,13 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
     let mut answer = engine.dispatcher().call(&tracee, call);
     if !tracee.is_traced() {
         answer = without_registers(engine, listener, n.id, &tracee, call, answer);
+    }
+    if matches!(answer, Answer::Native)
+        && syscalls::is_passed(call.number)
+        && agent::note_native(engine, listener, n.id, &tracee, call.number, n.ip)
+    {
+        send_to_tracer(engine, listener, n.id, &tracee, Box::new(answer));
+        return;
     }
     finish(engine, listener, n.id, &tracee, answer);
 }

@@ -1,13 +1,15 @@
 //! What the engine keeps of one process (thread group).
 
+use crate::agent::{Sites, Stage, Terms};
 use crate::sys::process::pidfd_open;
 use crate::vdso;
 use abi::module::Paces;
 use abi::{Errno, Result};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use syscalls::GroupSet;
 
 /// A process. Shared by its threads; replaced by none at exec, which only drops the memory descriptor.
@@ -22,6 +24,12 @@ pub struct Process {
     /// Where the vDSO is that shows virtual clocks; zeroes while it shows the host's.
     vdso: [AtomicU64; 2],
     paces: Mutex<Option<Paces>>,
+    /// Until its next exec, another process may run in the same memory.
+    shares_memory: AtomicBool,
+    agent: Mutex<(Stage, Option<Terms>)>,
+    sites: Mutex<Sites>,
+    /// Calls that the kernel was given and an agent could have decided.
+    pub(crate) looks: AtomicU32,
 }
 
 impl Process {
@@ -35,6 +43,10 @@ impl Process {
             detached: AtomicBool::new(false),
             vdso: [AtomicU64::new(0), AtomicU64::new(0)],
             paces: Mutex::new(None),
+            shares_memory: AtomicBool::new(false),
+            agent: Mutex::default(),
+            sites: Mutex::default(),
+            looks: AtomicU32::new(0),
         })
     }
 
@@ -43,7 +55,47 @@ impl Process {
         let child = Self::new(tgid, self.installed(), self.required());
         child.set_vdso(self.vdso());
         *child.paces.lock().unwrap_or_else(PoisonError::into_inner) = self.paces();
+        // Its memory is a copy of this one's, or the same.
+        *child.agent() = *self.agent();
+        *child.sites() = self.sites().clone();
         child
+    }
+
+    fn agent(&self) -> MutexGuard<'_, (Stage, Option<Terms>)> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn agent_stage(&self) -> Stage {
+        self.agent().0
+    }
+
+    pub(crate) fn set_agent_stage(&self, stage: Stage) {
+        self.agent().0 = stage;
+    }
+
+    /// What its own page says, for as long as it has one.
+    pub(crate) fn terms(&self) -> Option<Terms> {
+        self.agent().1
+    }
+
+    pub(crate) fn note_terms(&self, terms: Terms) {
+        self.agent().1 = Some(terms);
+    }
+
+    pub(crate) fn sites(&self) -> MutexGuard<'_, Sites> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another process has the same memory, or may have.
+    pub(crate) fn note_shared_memory(&self) {
+        self.shares_memory.store(true, Ordering::Release);
+    }
+
+    /// Whether one thread alone runs in its memory.
+    pub(crate) fn is_alone(&self) -> bool {
+        // A link for each thread, one for `.`, one for the name.
+        let threads = std::fs::metadata(format!("/proc/{}/task", self.tgid)).map(|m| m.nlink());
+        !self.shares_memory.load(Ordering::Acquire) && threads.is_ok_and(|n| n == 3)
     }
 
     pub(crate) fn vdso(&self) -> vdso::Place {
@@ -101,7 +153,11 @@ impl Process {
     }
 
     pub(crate) fn require(&self, groups: GroupSet) {
-        self.required.fetch_or(groups.bits(), Ordering::AcqRel);
+        let before = self.required.fetch_or(groups.bits(), Ordering::AcqRel);
+        let is_first = groups.bits() & !before & GroupSet::STAT.bits() != 0;
+        if is_first && let Some(terms) = self.terms() {
+            self.renew_terms(terms);
+        }
     }
 
     pub(crate) fn note_installed(&self, groups: GroupSet) {
@@ -136,13 +192,19 @@ impl Process {
     pub(crate) fn memory(&self) -> Option<Arc<File>> {
         let mut slot = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
-            *slot = File::open(format!("/proc/{}/mem", self.tgid)).ok().map(Arc::new);
+            let path = format!("/proc/{}/mem", self.tgid);
+            let both = OpenOptions::new().read(true).write(true).open(&path);
+            *slot = both.or_else(|_| File::open(&path)).ok().map(Arc::new);
         }
         slot.clone()
     }
 
     /// After exec: the descriptor would show the former program.
     pub(crate) fn forget_memory(&self) {
+        *self.agent() = (Stage::None, None);
+        *self.sites() = Sites::default();
+        self.looks.store(0, Ordering::Relaxed);
+        self.shares_memory.store(false, Ordering::Release);
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -1,5 +1,6 @@
 //! The tracer thread: every ptrace-stop of every tracee passes here.
 
+use crate::agent;
 use crate::answer::{Answer, Call};
 use crate::engine::{Command, Engine, undisturbed};
 use crate::inject::{self, Outcome};
@@ -200,11 +201,24 @@ impl Tracer {
             let is_thread = event == libc::PTRACE_EVENT_CLONE
                 && std::path::Path::new(&format!("/proc/{parent_tgid}/task/{}", child.0)).exists();
             self.insert_child(child, if is_thread { parent_tgid } else { child.0 }, Some(parent));
+            if !is_thread && event != libc::PTRACE_EVENT_FORK {
+                self.note_shared_memory(parent, child, event);
+            }
             if self.early.remove(&child) {
                 self.start(child)?;
             }
         }
         self.go_on(parent, 0)
+    }
+
+    /// vfork(2) and clone(2) with `CLONE_VM`: what is changed in the child's memory is changed in the parent's. That
+    /// of vfork waits until the child has its own.
+    fn note_shared_memory(&self, parent: Tid, child: Tid, event: i32) {
+        for (tid, shares) in [(child, true), (parent, event == libc::PTRACE_EVENT_CLONE)] {
+            if shares && let Some(task) = self.tasks.get(&tid) {
+                task.process.note_shared_memory();
+            }
+        }
     }
 
     fn insert_child(&mut self, tid: Tid, tgid: i32, parent: Option<Tid>) {
@@ -310,6 +324,10 @@ impl Tracer {
 
     fn on_signal(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         let task = self.tasks.get_mut(&tid).expect("the caller has looked it up");
+        let is_fault = matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+        if is_fault && agent::after_fault(tid, &task.process)? {
+            return self.go_on(tid, 0);
+        }
         match core::mem::replace(&mut task.phase, Phase::Running) {
             Phase::Rewriting(rewriting) if rewriting.entering => {
                 self.take_back(tid, *rewriting, signal)
@@ -406,17 +424,17 @@ impl Tracer {
             task.has_exec_event = true;
         }
         let mut deliver = signal;
+        match agent::install(tid, &process) {
+            Ok(Outcome::Done(signals)) => deliver_all(tid, &mut deliver, signals),
+            Ok(Outcome::Died(status)) => {
+                self.on_exit(tid, status);
+                return Ok(());
+            }
+            Err(error) => tracing::debug!(tid = tid.0, %error, "no agent in a process"),
+        }
         if !process.missing().is_empty() {
             match inject::install_missing(&self.engine, tid, &process) {
-                Ok(Outcome::Done(signals)) => {
-                    for s in signals {
-                        if deliver == 0 {
-                            deliver = s;
-                        } else {
-                            let _ = sys::kill(tid.0, s);
-                        }
-                    }
-                }
+                Ok(Outcome::Done(signals)) => deliver_all(tid, &mut deliver, signals),
                 Ok(Outcome::Died(status)) => {
                     self.on_exit(tid, status);
                     return Ok(());
@@ -456,6 +474,7 @@ impl Tracer {
 
     fn detach(&mut self, tid: Tid, signal: i32) -> io::Result<()> {
         if let Some(task) = self.tasks.remove(&tid) {
+            task.process.silence_agent();
             task.process.set_detached();
         }
         self.early.remove(&tid);
@@ -613,6 +632,17 @@ impl Tracer {
             }
         }
         Ok(())
+    }
+}
+
+/// The first signal goes with the next resume, the others by kill(2).
+fn deliver_all(tid: Tid, deliver: &mut i32, signals: Vec<i32>) {
+    for signal in signals {
+        if *deliver == 0 {
+            *deliver = signal;
+        } else {
+            let _ = sys::kill(tid.0, signal);
+        }
     }
 }
 

@@ -101,6 +101,8 @@ fn enter(ctx: &Ctx<'_>, place: Place) -> Result<Answer> {
     }
     let mut fs = ctx.proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
     fs.cwd = Some(place);
+    drop(fs);
+    ctx.m.renew_agent(ctx.proc, ctx.tid());
     Ok(Answer::Return(Ok(0)))
 }
 
@@ -109,6 +111,8 @@ fn forget(ctx: &Ctx<'_>) {
     let mut fs = ctx.proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
     fs.cwd = None;
     fs.host_cwd = None;
+    drop(fs);
+    ctx.m.renew_agent(ctx.proc, ctx.tid());
 }
 
 /// getcwd(2).
@@ -151,6 +155,7 @@ pub(super) fn chroot(ctx: &Ctx<'_>) -> Result<Answer> {
         fs.host_cwd = hostview::readlink(format!("/proc/{}/cwd", ctx.tid()).as_bytes()).ok();
     }
     drop(fs);
+    ctx.m.renew_agent(ctx.proc, ctx.tid());
     let answer = Answer::Return(Ok(0));
     // From here on every name has to be looked at.
     ctx.m.require_names(&ctx.proc.view());
@@ -184,6 +189,7 @@ fn added_to_native(ctx: &Ctx<'_>, fd: i32, mut out: Entries) -> Result<Answer> {
     {
         return Ok(answer);
     }
+    ctx.tell_agent(Some(fd), b"");
     if mounts.is_empty() || !mounts.has_ghosts() {
         return Ok(Answer::Native);
     }

@@ -39,7 +39,7 @@ pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
         None => return nothing_there(ctx, &named, &led),
     };
     if let Place::Host(h) = place {
-        if led.as_given && place.is_native() {
+        if ctx.is_as_given(&named, &led) {
             return Ok(Answer::Native);
         }
         if h.is_magic || !ctx.m.acts_for(ctx.tid()) {
@@ -51,10 +51,9 @@ pub(super) fn stat(ctx: &Ctx<'_>) -> Result<Answer> {
 
 /// `ENOENT`, as the kernel would find out by itself where it can.
 fn nothing_there(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Answer> {
-    if led.as_given && led.found.parent.is_native() {
+    if ctx.is_as_given(named, led) {
         return Ok(Answer::Native);
     }
-    let _ = (ctx, named);
     Err(Errno::ENOENT)
 }
 
@@ -66,7 +65,10 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
         Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
         Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
             Some(info) => put(ctx, &info, buffer),
-            None => Ok(Answer::Native),
+            None => {
+                ctx.tell_agent(Some(fd), b"");
+                Ok(Answer::Native)
+            }
         },
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) proc: &'a Arc<Proc>,
     pub(crate) call: Call,
     pub(crate) row: &'static Row,
+    /// How far agents had forgotten before anything was looked at.
+    generation: u64,
     /// The mount that the call came to, for its counts.
     touched: Cell<Option<Arc<Mount>>>,
 }
@@ -98,7 +100,8 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         m.counts.note_unknown(call.number);
         return Answer::Return(Err(Errno::ENOSYS));
     };
-    let ctx = Ctx { m, tracee, proc, call, row, touched: Cell::new(None) };
+    let generation = m.engine().agent().map_or(0, engine::Agent::generation);
+    let ctx = Ctx { m, tracee, proc, call, row, generation, touched: Cell::new(None) };
     let answer = match family(&ctx) {
         Ok(answer) => filetimes::settle(&ctx, answer),
         Err(errno) => Answer::Return(Err(errno)),

@@ -319,7 +319,7 @@ impl Monitor {
         });
         self.mounts.insert(Arc::clone(&mount));
         self.show_in_sysfs(&mount);
-        self.quick.clear();
+        self.forget_directories();
     }
 
     /// Whether something is mounted at exactly this path, and shows there.
@@ -366,7 +366,7 @@ impl Monitor {
 
     /// After a rename: remembered directories may have moved.
     pub(crate) fn renamed(&self) {
-        self.quick.clear();
+        self.forget_directories();
         for proc in self.tasks.processes() {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).host_cwd = None;
         }

@@ -104,8 +104,30 @@ impl Ctx<'_> {
 
     fn is_quick_for(&self, named: &Named, change: bool) -> bool {
         let how = How { follow: named.follow, change };
-        named.own.is_none()
-            && self.m.is_quickly_native(self.proc, self.tid(), named.dirfd, &named.text, how)
+        let is_native = named.own.is_none()
+            && self.m.is_quickly_native(self.proc, self.tid(), named.dirfd, &named.text, how);
+        if is_native && !change {
+            self.tell_agent(named.dirfd, &named.text);
+        }
+        is_native
+    }
+
+    /// The directory of a name that the kernel finds by its text as it stands, or with an empty name one that is open:
+    /// next time, the agent of this process need not ask.
+    pub(super) fn tell_agent(&self, dirfd: Option<i32>, text: &[u8]) {
+        if self.m.engine().has_agent(self.tracee.tid()) {
+            let _ = self.m.publish(self.proc, self.tid(), self.generation, dirfd, text);
+        }
+    }
+
+    /// Whether what a name led to is the host's under this very text.
+    pub(crate) fn is_as_given(&self, named: &Named, led: &Led) -> bool {
+        let place = led.found.place.as_ref().unwrap_or(&led.found.parent);
+        let is_native = led.as_given && place.is_native();
+        if is_native && named.own.is_none() {
+            self.tell_agent(named.dirfd, &named.text);
+        }
+        is_native
     }
 
     pub(crate) fn walker(&self) -> Walk<'_> {

@@ -147,7 +147,7 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
     let removes_directory = ctx.row.name == "rmdir"
         || ctx.row.name == "unlinkat" && ctx.int(2) & libc::AT_REMOVEDIR != 0;
     if removes_directory {
-        ctx.m.quick.clear();
+        ctx.m.forget_directories();
     }
     let named = ctx.named(0)?;
     if ctx.is_quick_change(&named) {
@@ -203,8 +203,7 @@ fn refusal_of_dots(text: &[u8], removes_directory: bool) -> Errno {
 
 /// rename(2), renameat(2), renameat2(2).
 pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
-    ctx.m.renamed();
-    let Some(pair) = both(ctx)? else { return Ok(Answer::Native) };
+    let Some(pair) = both(ctx)? else { return Ok(by_name(ctx)) };
     let flags = if ctx.row.name == "renameat2" { ctx.arg(4) as u32 } else { 0 };
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
     let [(_, from), (_, to)] = &pair;
@@ -248,7 +247,9 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
                 Name::new(&to.found.name)?,
                 flags,
             )?;
-            ctx.m.renamed();
+            if source.attr.kind != FileKind::Regular || !is_on_no_way(to.found.place.as_ref()) {
+                ctx.m.renamed();
+            }
             if let Some(Place::Virtual(victim)) = &to.found.place
                 && !flags.contains(RenameFlags::EXCHANGE)
                 && victim.attr.ino != source.attr.ino
@@ -264,10 +265,21 @@ pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
             }
             Ok(Answer::Return(Ok(0)))
         }
-        (Place::Host(_), Place::Host(_)) => both_by_kernel(ctx, &pair),
+        (Place::Host(_), Place::Host(_)) => both_by_kernel(ctx, &pair).inspect(|_| ctx.m.renamed()),
         _ if from.found.place.is_none() => Err(Errno::ENOENT),
         _ => Err(Errno::EXDEV),
     }
+}
+
+/// A rename that the kernel does as it stands.
+fn by_name(ctx: &Ctx<'_>) -> Answer {
+    ctx.m.renamed();
+    Answer::Native
+}
+
+/// Whether nothing was found by way of this: a regular file, or none.
+fn is_on_no_way(place: Option<&Place>) -> bool {
+    place.is_none_or(|place| place.kind() == FileKind::Regular)
 }
 
 /// A file that has lost its last name is let go of when nobody has it open: its space is free then.
@@ -300,6 +312,7 @@ fn move_workers(ctx: &Ctx<'_>, mount: u64, from: &[u8], to: &[u8], exchange: boo
         };
         if let Ok(place) = Walk::at(ctx.m, proc.view(), PRESENT).canonical(&new) {
             proc.fs.lock().unwrap_or_else(PoisonError::into_inner).cwd = Some(place);
+            ctx.m.renew_agent(&proc, proc.tgid);
         }
     }
 }

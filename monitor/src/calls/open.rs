@@ -173,7 +173,7 @@ fn host(ctx: &Ctx<'_>, named: &Named, led: &Led, place: &Place, wanted: Wanted) 
     {
         return overlaid_file(ctx, named, led, &v, wanted);
     }
-    if led.as_given && place.is_native() {
+    if ctx.is_as_given(named, led) {
         return Ok(Answer::Native);
     }
     if wanted.has(libc::O_CREAT | libc::O_EXCL) {

@@ -164,7 +164,7 @@ impl Monitor {
             return Err(MountError::new(Errno::EPERM, text));
         }
         mount.renewed.store(self.clock.tick().0, Ordering::Release);
-        self.quick.clear();
+        self.forget_directories();
         Ok(())
     }
 
@@ -222,6 +222,7 @@ impl Monitor {
         let grounds =
             Grounds { lower: lowers, source: source.ground.clone(), source_root: source.root };
         let fs = Arc::new(OverlayFs::new(overlay, grounds));
+        self.watch_store(&fs, &wish.target);
         let tree = Arc::clone(&fs) as Arc<dyn FileSystem>;
         let content = Content::Overlay { tree, fs, over };
         self.insert_mount(view, service, wish, content, Power::None, flags, shown, born, false);

@@ -71,7 +71,7 @@ impl Monitor {
         self.mounts.remove(mount.id);
         self.sockets.let_go_of_mount(mount.id);
         self.hide_from_sysfs(mount);
-        self.quick.clear();
+        self.forget_directories();
         if matches!(mount.power, Power::Calls(_)) {
             self.refresh_clocks();
         }

@@ -55,6 +55,8 @@ pub(crate) struct KernelFiles {
 #[derive(Default)]
 pub(crate) struct Accelerator {
     files: OnceLock<Option<Arc<KernelFiles>>>,
+    /// Hears the device number of its files.
+    listener: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
 
 impl Accelerator {
@@ -63,10 +65,20 @@ impl Accelerator {
         let _ = self.files.set(None);
     }
 
+    /// Sets who hears of the device of the mount, once there is one.
+    pub(crate) fn set_listener(&self, listener: Box<dyn Fn(u64) + Send + Sync>) {
+        let _ = self.listener.set(listener);
+    }
+
     /// The mount, or `None` where placeholders must do.
     pub(crate) fn files(&self) -> Option<&Arc<KernelFiles>> {
         let made = self.files.get_or_init(|| match KernelFiles::start() {
-            Ok(files) => Some(Arc::new(files)),
+            Ok(files) => {
+                if let Some(listener) = self.listener.get() {
+                    listener(files.device);
+                }
+                Some(Arc::new(files))
+            }
             Err(error) => {
                 tracing::debug!(%error, "no files by /dev/fuse: placeholders serve");
                 None

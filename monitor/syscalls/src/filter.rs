@@ -101,6 +101,25 @@ pub fn verdict(groups: GroupSet, call: &SeccompData) -> Verdict {
     }
 }
 
+/// The calls that an agent in a process may make by itself: stat, fstat, lstat, access, readlink, getxattr, lgetxattr,
+/// listxattr, llistxattr, getdents64, openat, newfstatat, readlinkat, faccessat, statx, faccessat2.
+#[must_use]
+pub const fn is_passed(number: u32) -> bool {
+    matches!(
+        number,
+        4..=6 | 21 | 89 | 191 | 192 | 194 | 195 | 217 | 257 | 262 | 267 | 269 | 332 | 439
+    )
+}
+
+/// What a filter with these groups and this pass says: [`program_with_pass`] is this function as BPF.
+#[must_use]
+pub fn verdict_with_pass(groups: GroupSet, call: &SeccompData, pass: u64) -> Verdict {
+    if call.arch == ARCH_X86_64 && is_passed(call.nr) && call.args[5] == pass {
+        return Verdict::Allow;
+    }
+    verdict(groups, call)
+}
+
 /// What becomes of a call whose trap has sprung.
 fn trapped(row: &Row) -> Verdict {
     match row.support {
@@ -139,15 +158,20 @@ fn leaf(groups: GroupSet, number: u32) -> Leaf {
     }
 }
 
-/// The numbers below the x32 bit as ranges of equal treatment: first number and leaf, rising.
-fn ranges(groups: GroupSet) -> Vec<(u32, Leaf)> {
-    let mut ranges: Vec<(u32, Leaf)> = Vec::new();
+/// What is to be done with a range of numbers, and whether a pass is looked for before.
+type Treatment = (Leaf, bool);
+
+/// The numbers below the x32 bit as ranges of equal treatment: first number and treatment, rising.
+fn ranges(groups: GroupSet, with_pass: bool) -> Vec<(u32, Treatment)> {
+    let mut ranges: Vec<(u32, Treatment)> = Vec::new();
     let beyond = [KNOWN_MAX + 1, VIRTUAL.0, VIRTUAL.1 + 1];
     let numbers = (0..=KNOWN_MAX).chain(VIRTUAL.0..=VIRTUAL.1).chain(beyond);
     let mut numbers: Vec<u32> = numbers.collect();
     numbers.sort_unstable();
     for number in numbers {
         let leaf = leaf(groups, number);
+        let can_pass = with_pass && is_passed(number) && leaf != Leaf::Always(Verdict::Allow);
+        let leaf = (leaf, can_pass);
         if ranges.last().is_none_or(|(_, last)| *last != leaf) {
             ranges.push((number, leaf));
         }
@@ -166,14 +190,21 @@ fn ranges(groups: GroupSet) -> Vec<(u32, Leaf)> {
 /// they pass.
 #[must_use]
 pub fn program(groups: GroupSet, action: Action) -> Vec<SockFilter> {
-    let ranges = ranges(groups);
+    program_with_pass(groups, action, None)
+}
+
+/// The same, but calls that an agent makes are allowed: those of [`is_passed`] that have this word in place of a
+/// sixth argument, which none of them has.
+#[must_use]
+pub fn program_with_pass(groups: GroupSet, action: Action, pass: Option<u64>) -> Vec<SockFilter> {
+    let ranges = ranges(groups, pass.is_some());
     let mut asm = Assembler::default();
     let allow = asm.ret(Verdict::Allow.value(action));
     let not_there = asm.ret(NOT_THERE.value(action));
     let trap = asm.ret(Verdict::Trap.value(action));
     let mut made: Vec<(&Leaf, Label)> = Vec::new();
     let mut leaves = Vec::new();
-    for (first, leaf) in &ranges {
+    for (first, (leaf, can_pass)) in &ranges {
         let known = made.iter().find(|(other, _)| *other == leaf).map(|(_, label)| *label);
         let label = known.unwrap_or_else(|| match leaf {
             Leaf::Always(Verdict::Allow) => allow,
@@ -187,7 +218,11 @@ pub fn program(groups: GroupSet, action: Action) -> Vec<SockFilter> {
             }
         });
         made.push((leaf, label));
-        leaves.push((*first, label));
+        let entry = match pass {
+            Some(pass) if *can_pass => asm.passes(pass, allow, label),
+            _ => label,
+        };
+        leaves.push((*first, entry));
     }
     let search = asm.search(&leaves);
     asm.prologue(search, allow, not_there);

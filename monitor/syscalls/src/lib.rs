@@ -35,7 +35,7 @@ mod table;
 pub use document::markdown;
 pub use filter::{
     ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, SeccompData, SockFilter, Verdict, X32_BIT,
-    program, verdict,
+    is_passed, program, program_with_pass, verdict, verdict_with_pass,
 };
 pub use group::{Group, GroupSet, Test, Trap};
 pub use handler::Handler;

@@ -87,6 +87,9 @@ pub struct Umview {
     /// Without user namespaces, and so without /dev/fuse
     #[arg(long)]
     pub no_userns: bool,
+    /// Without code of ours in the processes: more calls are intercepted
+    #[arg(long)]
+    pub no_agent: bool,
     /// Log to standard error; without a filter, who answered each call and how long it took
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "calls=debug,info")]
     pub log: Option<String>,

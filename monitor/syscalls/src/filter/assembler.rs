@@ -100,6 +100,15 @@ impl Assembler {
         })
     }
 
+    /// To `yes` if the sixth argument is this word, else to `no`.
+    pub(super) fn passes(&mut self, word: u64, yes: Label, no: Label) -> Label {
+        const LOW: u32 = ARGS + 5 * 8;
+        self.branch(IF_EQUAL, (word >> 32) as u32, yes, no);
+        let high = self.load(LOW + 4);
+        self.branch(IF_EQUAL, word as u32, high, no);
+        self.load(LOW)
+    }
+
     /// A balanced search of the number in the accumulator: the leaf of the last range whose first
     /// number is not above it. The first range starts at 0.
     pub(super) fn search(&mut self, leaves: &[(u32, Label)]) -> Label {

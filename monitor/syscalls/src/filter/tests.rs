@@ -2,7 +2,7 @@
 
 use super::{
     ARCH_I386, ARCH_X86_64, Action, INSTRUCTIONS_MAX, SeccompData, SockFilter, Verdict, X32_BIT,
-    program, verdict,
+    program, program_with_pass, verdict, verdict_with_pass,
 };
 use crate::group::{Group, GroupSet};
 use crate::table::{KNOWN_MAX, VIRTUAL, rows};
@@ -89,6 +89,26 @@ fn each_group_alone_and_all_together_decide_as_the_table_for_each_number() {
             }
         }
     }
+}
+
+#[test]
+fn only_what_an_agent_may_do_passes_with_its_word() {
+    const PASS: u64 = 0x1234_5678_9abc_def1;
+    for groups in [GroupSet::empty(), GroupSet::BASE | GroupSet::NAMES, GroupSet::all()] {
+        let program = program_with_pass(groups, Action::Notify, Some(PASS));
+        assert!(program.len() <= INSTRUCTIONS_MAX, "{} instructions", program.len());
+        for number in numbers() {
+            for sixth in [PASS, 0, PASS ^ 1, PASS ^ (1 << 63)] {
+                for others in [0, 4, u64::MAX] {
+                    let call = call(number, [others, others, others, others, others, sixth]);
+                    let expected = verdict_with_pass(groups, &call, PASS).value(Action::Notify);
+                    assert_eq!(run(&program, &call), expected, "{groups:?} {call:x?}");
+                }
+            }
+        }
+    }
+    let stolen = call(row("unlink"), [0, 0, 0, 0, 0, PASS]);
+    assert_eq!(verdict_with_pass(GroupSet::all(), &stolen, PASS), Verdict::Trap);
 }
 
 #[test]
