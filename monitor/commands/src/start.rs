@@ -93,7 +93,12 @@ fn be_the_monitor(
     }
     let groups = if monitor.needs_names() { GroupSet::NAMES } else { GroupSet::empty() };
     let command = first_command(start)?;
-    let launch = Launch { back_end, command, may_have_agent: !start.no_agent, groups };
+    let launch = Launch {
+        back_end,
+        command,
+        may_have_agent: !start.no_agent && start.log.is_none(),
+        groups,
+    };
     let on_exit = Rc::clone(report);
     let (at_end, ends_with_first) = (Arc::clone(&monitor), start.ends_with_first);
     launch::run(

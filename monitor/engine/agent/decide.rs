@@ -21,8 +21,11 @@ pub trait Kernel {
     fn attributes(&self, dirfd: u64, path: u64) -> Result<Attributes, i64>;
 }
 
-/// Longer names are for the monitor. Not filled first: it would be half of the agent's work.
-pub type Room = [MaybeUninit<u8>; 512];
+/// Longer names are for the monitor: the agent works on the stack of its caller, which may be small.
+const ROOM_BYTES: usize = 256;
+
+/// Not filled first: that would be half of the agent's work.
+pub type Room = [MaybeUninit<u8>; ROOM_BYTES];
 
 /// What counts of `struct stat`.
 #[derive(Clone, Copy)]
@@ -187,7 +190,7 @@ impl<'a, K: Kernel> Agent<'a, K> {
 
     /// Whether the kernel may look at this name, a link as its last component not followed.
     fn may_have(&self, dirfd: u64, address: u64) -> Option<()> {
-        let mut room = [MaybeUninit::uninit(); 512];
+        let mut room = [MaybeUninit::uninit(); ROOM_BYTES];
         let text = self.kernel.text(address, &mut room)?;
         let slash = text.iter().rposition(|&b| b == b'/');
         let name = text.get(slash.map_or(0, |s| s + 1)..)?;
@@ -265,7 +268,7 @@ impl<'a, K: Kernel> Agent<'a, K> {
 
     /// fstat(2) as the C library makes it: with an empty path.
     fn own_attributes(&self, number: u64, args: [u64; 5], flags: u64) -> Option<i64> {
-        let mut room = [MaybeUninit::uninit(); 512];
+        let mut room = [MaybeUninit::uninit(); ROOM_BYTES];
         let is_own = flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | HARMLESS) == 0
             && args[0] as u32 != AT_FDCWD as u32
             && self.kernel.text(args[1], &mut room)?.is_empty();

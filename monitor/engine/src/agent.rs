@@ -13,6 +13,9 @@
 mod board;
 mod sites;
 
+#[cfg(test)]
+mod tests;
+
 #[path = "../agent/decide.rs"]
 #[allow(
     dead_code,
@@ -26,7 +29,7 @@ mod decide;
 #[allow(dead_code, unreachable_pub, reason = "some of it is the agent's alone")]
 pub(crate) mod layout;
 
-pub use board::{Agent, Directory};
+pub use board::{AGENT_MAP, Agent, Directory};
 pub use layout::Path;
 pub(crate) use sites::Sites;
 

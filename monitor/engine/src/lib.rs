@@ -41,7 +41,7 @@ mod tracee;
 mod tracer;
 mod vdso;
 
-pub use agent::{Agent, Directory, Path, Terms};
+pub use agent::{AGENT_MAP, Agent, Directory, Path, Terms};
 pub use answer::{
     AfterCall, Answer, Arg, AtExec, Call, Dispatcher, Later, Pointer, Rewrite, TaskStart,
 };

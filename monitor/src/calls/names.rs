@@ -184,6 +184,9 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
                 tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
                 lost_a_name(ctx, v);
             }
+            if !is_on_no_way(Some(place)) {
+                ctx.m.forget_directories();
+            }
             Ok(Answer::Return(Ok(0)))
         }
         _ => Err(Errno::EPERM),

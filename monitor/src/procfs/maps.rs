@@ -13,6 +13,9 @@ pub(super) fn text(walk: &mut Walk<'_>, tid: i32) -> Vec<u8> {
     let program = program(walk, tid);
     let mut text = Vec::with_capacity(host.len());
     for line in host.split_inclusive(|&b| b == b'\n') {
+        if line.ends_with(engine::AGENT_MAP.as_bytes()) {
+            continue;
+        }
         match replaced(walk, line, program.as_ref()) {
             Some(own) => text.extend(own),
             None => text.extend_from_slice(line),

@@ -90,7 +90,8 @@ pub struct Umview {
     /// Without code of ours in the processes: more calls are intercepted
     #[arg(long)]
     pub no_agent: bool,
-    /// Log to standard error; without a filter, who answered each call and how long it took
+    /// Log to standard error; without a filter, who answered each call and how long it took (as --no-agent, so that
+    /// every call is seen)
     #[arg(long, value_name = "FILTER", num_args = 0..=1, require_equals = true, default_missing_value = "calls=debug,info")]
     pub log: Option<String>,
     /// Say what this machine offers, and what would be chosen

@@ -12,13 +12,16 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
+/// How a line of /proc/PID/maps ends that is the agent's.
+pub const AGENT_MAP: &str = "/memfd:umview-agent (deleted)\n";
+
 /// The file that processes map, and the board in it. One per monitor.
 ///
 /// A directory that was published is believed until [`forget`](Self::forget), which the engine calls each second
 /// while something is published.
 pub struct Agent {
     file: File,
-    board: SharedWords,
+    pub(super) board: SharedWords,
     pass: u64,
     /// Which entry of a bucket is taken next; also the lock of all writers.
     writer: Mutex<usize>,

@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod activity;
+mod agent;
 mod attach;
 mod block_devices;
 mod clocks;
