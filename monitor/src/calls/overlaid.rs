@@ -140,7 +140,7 @@ impl Ctx<'_> {
     /// What fstat(2) shows of such a descriptor; `None` where the host's answer is the view's.
     pub(super) fn overlaid_stat(&self, fd: i32) -> Option<Info> {
         let overlays = self.overlays();
-        if overlays.is_empty() {
+        if overlays.iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
             return None;
         }
         let link = self.link_of(fd)?;
@@ -157,7 +157,7 @@ impl Ctx<'_> {
                 break;
             }
         }
-        let v = self.overlaid(fd)?;
+        let v = self.overlaid_file_of(&link)?;
         if v.mount.overlay()?.is_lower(&path_below(&v)) {
             return None;
         }
