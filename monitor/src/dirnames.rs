@@ -20,10 +20,13 @@ const DIRECTORIES_MAX: usize = 4_096;
 /// removed may soon be another's; its birth is not.
 type Identity = (u64, u64, u64, i64, u32);
 
-/// Paths by directory, and since when each is believed.
+/// The path of a directory, and since when it is believed.
+type Known = (Arc<[u8]>, Instant);
+
+/// Paths by directory.
 #[derive(Default)]
 pub(crate) struct DirNames {
-    paths: RwLock<HashMap<Identity, (Arc<[u8]>, Instant)>>,
+    paths: RwLock<HashMap<Identity, Known>>,
 }
 
 /// What a descriptor of a tracee is.

@@ -21,18 +21,37 @@ use std::time::{Duration, Instant};
 /// How long a directory is believed to be what it was: links on the host change rarely, and a call that
 /// races with the change has no better claim to either answer.
 pub(crate) const TTL: Duration = Duration::from_secs(1);
+/// How long a directory is believed to be missing: who waits for one looks again and again.
+const MISSING_TTL: Duration = Duration::from_millis(200);
 /// The most directories that are remembered.
 const DIRECTORIES_MAX: usize = 8_192;
 /// The most directories and links on the way of one name; longer ways are for the name walk.
 const STEPS_MAX: u32 = 64;
 
-/// By the text of a directory: its canonical path, and since when it is believed.
-type Directories = HashMap<Vec<u8>, (Arc<[u8]>, Instant)>;
+/// Where the text of a directory leads to.
+#[derive(Clone)]
+enum Way {
+    /// To this canonical path.
+    Directory(Arc<[u8]>),
+    /// To nothing, or to a file: this would be its canonical path.
+    Missing(Arc<[u8]>),
+}
+
+impl Way {
+    fn path(&self) -> &Arc<[u8]> {
+        let (Self::Directory(path) | Self::Missing(path)) = self;
+        path
+    }
+}
+
+/// By the text of a directory: where it leads to, and since when that is believed.
+type Directories = HashMap<Vec<u8>, (Way, Instant)>;
 
 /// The directories that are known.
 #[derive(Default)]
 pub(crate) struct Cache {
     directories: RwLock<Directories>,
+    missing: RwLock<Directories>,
     generation: Mutex<u64>,
     pub(crate) dir_names: DirNames,
 }
@@ -41,35 +60,53 @@ impl Cache {
     /// Called after the view itself changed directories or links.
     pub(crate) fn clear(&self) {
         self.directories.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forget_missing();
         self.dir_names.clear();
         *self.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// Called before the view itself makes a directory or a link: what was missing may be there.
+    pub(crate) fn forget_missing(&self) {
+        self.missing.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The canonical host path of a directory whose text is absolute and without `..`; `None` if it is not a
     /// directory that the host alone resolves.
     pub(crate) fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Arc<[u8]>> {
+        match self.way(dir, mounts)? {
+            Way::Directory(path) => Some(path),
+            Way::Missing(_) => None,
+        }
+    }
+
+    /// Where a directory's text leads to; `None` if the host alone can't say.
+    fn way(&self, dir: &[u8], mounts: &Snapshot) -> Option<Way> {
         let now = Instant::now();
-        {
-            let known = self.directories.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((canonical, since)) = known.get(dir)
-                && now.duration_since(*since) < TTL
+        for (ways, ttl) in [(&self.directories, TTL), (&self.missing, MISSING_TTL)] {
+            let known = ways.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((way, since)) = known.get(dir)
+                && now.duration_since(*since) < ttl
             {
-                return Some(Arc::clone(canonical));
+                return Some(way.clone());
             }
         }
-        let canonical: Arc<[u8]> = resolve(dir, mounts, &mut { STEPS_MAX })?.into();
-        let mut known = self.directories.write().unwrap_or_else(PoisonError::into_inner);
+        let way = resolve(dir, mounts, &mut { STEPS_MAX })?;
+        let ways = match way {
+            Way::Directory(_) => &self.directories,
+            Way::Missing(_) => &self.missing,
+        };
+        let mut known = ways.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= DIRECTORIES_MAX {
             known.clear();
         }
-        known.insert(dir.to_vec(), (Arc::clone(&canonical), now));
-        Some(canonical)
+        known.insert(dir.to_vec(), (way.clone(), now));
+        Some(way)
     }
 }
 
 /// Resolves a directory on the host, refusing whatever meets a mount point on the way. `steps` is how many
 /// directories and links may still be looked at: links that lead to themselves have no end.
-fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
+fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Way> {
     *steps = steps.checked_sub(1)?;
     if crosses(dir, mounts) {
         return None;
@@ -78,11 +115,20 @@ fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     match openat2(nix::fcntl::AT_FDCWD, path::os(dir), how) {
-        Ok(_) => Some(dir.to_vec()),
+        Ok(_) => Some(Way::Directory(dir.into())),
+        // A link before the place where nothing is would have been ELOOP.
+        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => {
+            Some(Way::Missing(dir.into()))
+        }
         Err(nix::errno::Errno::ELOOP) => {
             // One level at a time: the parent without links, then this component's link.
             let (parent, name) = path::split(dir)?;
-            let parent = resolve(parent, mounts, steps)?;
+            let parent = match resolve(parent, mounts, steps)? {
+                Way::Directory(parent) => parent,
+                Way::Missing(parent) => {
+                    return Some(Way::Missing(path::join(&parent, name).into()));
+                }
+            };
             let here = path::join(&parent, name);
             match hostview::readlink(&here) {
                 Ok(target) => {
@@ -246,21 +292,24 @@ impl Monitor {
             return false;
         }
         let Some((dir, name)) = path::split(&plain) else { return !mounts.has_opaque_root() };
+        let mut is_missing = false;
         let mut here = if real == Some(dir) {
             Cow::Borrowed(&*plain)
         } else {
-            let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
-            if *canonical == *dir {
+            let Some(way) = self.quick.way(dir, mounts) else { return false };
+            is_missing = matches!(way, Way::Missing(_));
+            if **way.path() == *dir {
                 Cow::Borrowed(&*plain)
             } else {
-                Cow::Owned(path::join(&canonical, name))
+                Cow::Owned(path::join(way.path(), name))
             }
         };
         let is_moved = matches!(here, Cow::Owned(_));
         if crosses(&here, mounts) || is_moved && !look.passes_overlays(&here) {
             return false;
         }
-        if !(look.how.follow || wanted.ends_with(b"/") || wanted.ends_with(b"/.")) {
+        let follow = look.how.follow || wanted.ends_with(b"/") || wanted.ends_with(b"/.");
+        if is_missing || !follow {
             return true;
         }
         for _ in 0..8 {
