@@ -119,6 +119,11 @@ impl Tree {
         Self { root: root_dir, inodes, watch: Watch::default() }
     }
 
+    /// Whether no name is in it, and none is hidden.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.root.children.is_empty() && !self.root.opaque
+    }
+
     /// The state of `path`; a [`State::Shadow`] is not known here.
     pub(crate) fn lookup(&self, path: &[u8]) -> State {
         let mut at = &self.root;
@@ -335,6 +340,7 @@ mod tests {
     #[test]
     fn lookup_tells_absent_from_hidden() {
         let tree = tree();
+        assert!(!tree.is_blank());
         assert_eq!(tree.lookup(b"x/y"), State::Absent);
         assert_eq!(tree.lookup(b"d/x"), State::Absent);
         assert_eq!(tree.lookup(b"d/w"), State::Whiteout);
@@ -354,6 +360,11 @@ mod tests {
         assert!(matches!(tree.lookup(b"d/g"), State::Entry(e) if e.names == 1));
         tree.put_whiteout(b"d");
         assert_eq!(tree.inode(3), None);
+        assert!(!tree.is_blank());
+        tree.remove(b"d");
+        assert!(tree.is_blank());
+        tree.set_opaque(b"", true);
+        assert!(!tree.is_blank());
     }
 
     #[test]

@@ -340,7 +340,7 @@ fn explain(m: &Monitor, tid: Tid, proc: &Arc<Proc>, wanted: &str) -> Outcome {
     let start = match proc.directories().cwd {
         Some(place) => Ok(place),
         None => {
-            let cwd = m.host_cwd(proc, tid.0).unwrap_or_else(|| b"/".to_vec());
+            let cwd = m.host_cwd(proc, tid.0).unwrap_or_else(|| b"/"[..].into());
             walk.canonical(&cwd)
         }
     };

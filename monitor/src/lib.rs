@@ -25,6 +25,7 @@ pub mod builtin;
 mod calls;
 pub mod control;
 mod credentials;
+mod dirnames;
 mod elf;
 mod hostview;
 pub mod keeper;

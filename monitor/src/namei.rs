@@ -408,7 +408,7 @@ impl<'a> Walk<'a> {
                 .monitor
                 .quick
                 .canonical(above, &self.mounts)
-                .is_some_and(|canonical| canonical == above);
+                .is_some_and(|canonical| *canonical == *above);
             if rest.len() < 2 || !is_plain {
                 return Ok(None);
             }

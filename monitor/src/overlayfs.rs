@@ -119,6 +119,13 @@ impl OverlayFs {
         }
     }
 
+    /// Whether [`is_lower`](Self::is_lower) holds for every path but the root's.
+    pub(crate) fn leaves_all_names(&self) -> bool {
+        !self.overlay.options().wok
+            && self.overlay.store().is_some_and(|store| store.is_blank())
+            && self.grounds.is_all_the_hosts()
+    }
+
     /// Whether the data of a file is in the tree below.
     fn is_in_lower(&self, path: &[u8]) -> bool {
         matches!(self.overlay.resolve(path), Ok(Resolved::Lower))

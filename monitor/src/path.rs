@@ -1,5 +1,7 @@
 //! Paths of a view: absolute, bytes, without `.`, `..` or doubled slashes. `/` is `b"/"`.
 
+use std::borrow::Cow;
+
 /// Appends one component.
 pub(crate) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(dir.len() + name.len() + 1);
@@ -67,6 +69,14 @@ pub(crate) fn normalize(path: &[u8]) -> Vec<u8> {
     out
 }
 
+/// [`normalize`], without a copy of what is plain already.
+pub(crate) fn plain(path: &[u8]) -> Cow<'_, [u8]> {
+    let is_plain = path == b"/"
+        || path.first() == Some(&b'/')
+            && path[1..].split(|&b| b == b'/').all(|c| !c.is_empty() && c != b"." && c != b"..");
+    if is_plain { Cow::Borrowed(path) } else { Cow::Owned(normalize(path)) }
+}
+
 /// The path as text for messages and the control call.
 pub(crate) fn text(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
@@ -80,7 +90,8 @@ pub(crate) fn os(path: &[u8]) -> &std::path::Path {
 
 #[cfg(test)]
 mod tests {
-    use super::{append, below, has_dotdot, join, normalize, split};
+    use super::{append, below, has_dotdot, join, normalize, plain, split};
+    use std::borrow::Cow;
 
     #[test]
     fn plain_form_has_one_slash_between_components() {
@@ -90,6 +101,15 @@ mod tests {
         assert_eq!(join(b"/", b"a"), b"/a");
         assert_eq!(append(b"/a", b"b/c"), b"/a/b/c");
         assert_eq!(append(b"/a", b""), b"/a");
+    }
+
+    #[test]
+    fn a_plain_path_is_not_copied() {
+        for path in [&b"/"[..], b"/a", b"/a/.b/c..", b"/a/b/"] {
+            let is_borrowed = matches!(plain(path), Cow::Borrowed(_));
+            assert_eq!(is_borrowed, normalize(path) == path, "{path:?}");
+            assert_eq!(*plain(path), normalize(path), "{path:?}");
+        }
     }
 
     #[test]

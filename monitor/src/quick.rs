@@ -2,9 +2,10 @@
 //!
 //! The answer "native" is given only where no mount and no link can be on the way: the text of the path, a
 //! cache of directories that were seen to be plain, and at most one look at the last component decide. All
-//! else goes to the name walk. A cached directory is believed for [`TTL_MILLIS`]; changes made through the
+//! else goes to the name walk. A cached directory is believed for [`TTL`]; changes made through the
 //! view drop it at once (docs/data-path.md).
 
+use crate::dirnames::{Behind, DirNames};
 use crate::hostview;
 use crate::monitor::Monitor;
 use crate::mounts::{Mount, Snapshot};
@@ -12,60 +13,100 @@ use crate::path;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, View};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How long a directory is believed to be what it was: links on the host change rarely, and a call that
 /// races with the change has no better claim to either answer.
-const TTL_MILLIS: u64 = 1_000;
+pub(crate) const TTL: Duration = Duration::from_secs(1);
+/// How long a directory is believed to be missing: who waits for one looks again and again.
+const MISSING_TTL: Duration = Duration::from_millis(200);
 /// The most directories that are remembered.
 const DIRECTORIES_MAX: usize = 8_192;
 /// The most directories and links on the way of one name; longer ways are for the name walk.
 const STEPS_MAX: u32 = 64;
 
-/// By the text of a directory: its canonical path, and since when it is believed.
-type Directories = HashMap<Vec<u8>, (Vec<u8>, Instant)>;
+/// Where the text of a directory leads to.
+#[derive(Clone)]
+enum Way {
+    /// To this canonical path.
+    Directory(Arc<[u8]>),
+    /// To nothing, or to a file: this would be its canonical path.
+    Missing(Arc<[u8]>),
+}
+
+impl Way {
+    fn path(&self) -> &Arc<[u8]> {
+        let (Self::Directory(path) | Self::Missing(path)) = self;
+        path
+    }
+}
+
+/// By the text of a directory: where it leads to, and since when that is believed.
+type Directories = HashMap<Vec<u8>, (Way, Instant)>;
 
 /// The directories that are known.
 #[derive(Default)]
 pub(crate) struct Cache {
     directories: RwLock<Directories>,
+    missing: RwLock<Directories>,
     generation: Mutex<u64>,
+    pub(crate) dir_names: DirNames,
 }
 
 impl Cache {
     /// Called after the view itself changed directories or links.
     pub(crate) fn clear(&self) {
         self.directories.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.forget_missing();
+        self.dir_names.clear();
         *self.generation.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// Called before the view itself makes a directory or a link: what was missing may be there.
+    pub(crate) fn forget_missing(&self) {
+        self.missing.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The canonical host path of a directory whose text is absolute and without `..`; `None` if it is not a
     /// directory that the host alone resolves.
-    pub(crate) fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Vec<u8>> {
+    pub(crate) fn canonical(&self, dir: &[u8], mounts: &Snapshot) -> Option<Arc<[u8]>> {
+        match self.way(dir, mounts)? {
+            Way::Directory(path) => Some(path),
+            Way::Missing(_) => None,
+        }
+    }
+
+    /// Where a directory's text leads to; `None` if the host alone can't say.
+    fn way(&self, dir: &[u8], mounts: &Snapshot) -> Option<Way> {
         let now = Instant::now();
-        {
-            let known = self.directories.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((canonical, since)) = known.get(dir)
-                && now.duration_since(*since) < Duration::from_millis(TTL_MILLIS)
+        for (ways, ttl) in [(&self.directories, TTL), (&self.missing, MISSING_TTL)] {
+            let known = ways.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((way, since)) = known.get(dir)
+                && now.duration_since(*since) < ttl
             {
-                return Some(canonical.clone());
+                return Some(way.clone());
             }
         }
-        let canonical = resolve(dir, mounts, &mut { STEPS_MAX })?;
-        let mut known = self.directories.write().unwrap_or_else(PoisonError::into_inner);
+        let way = resolve(dir, mounts, &mut { STEPS_MAX })?;
+        let ways = match way {
+            Way::Directory(_) => &self.directories,
+            Way::Missing(_) => &self.missing,
+        };
+        let mut known = ways.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= DIRECTORIES_MAX {
             known.clear();
         }
-        known.insert(dir.to_vec(), (canonical.clone(), now));
-        Some(canonical)
+        known.insert(dir.to_vec(), (way.clone(), now));
+        Some(way)
     }
 }
 
 /// Resolves a directory on the host, refusing whatever meets a mount point on the way. `steps` is how many
 /// directories and links may still be looked at: links that lead to themselves have no end.
-fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
+fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Way> {
     *steps = steps.checked_sub(1)?;
     if crosses(dir, mounts) {
         return None;
@@ -74,11 +115,20 @@ fn resolve(dir: &[u8], mounts: &Snapshot, steps: &mut u32) -> Option<Vec<u8>> {
         .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
     match openat2(nix::fcntl::AT_FDCWD, path::os(dir), how) {
-        Ok(_) => Some(dir.to_vec()),
+        Ok(_) => Some(Way::Directory(dir.into())),
+        // A link before the place where nothing is would have been ELOOP.
+        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => {
+            Some(Way::Missing(dir.into()))
+        }
         Err(nix::errno::Errno::ELOOP) => {
             // One level at a time: the parent without links, then this component's link.
             let (parent, name) = path::split(dir)?;
-            let parent = resolve(parent, mounts, steps)?;
+            let parent = match resolve(parent, mounts, steps)? {
+                Way::Directory(parent) => parent,
+                Way::Missing(parent) => {
+                    return Some(Way::Missing(path::join(&parent, name).into()));
+                }
+            };
             let here = path::join(&parent, name);
             match hostview::readlink(&here) {
                 Ok(target) => {
@@ -140,11 +190,24 @@ impl Look<'_> {
             !self.how.change && fs.is_lower(rest)
         })
     }
+
+    /// Whether a name in a directory of the host is the host's, whatever the name and the directory.
+    fn leaves_all_names(&self) -> bool {
+        self.mounts
+            .overlays()
+            .iter()
+            .all(|m| !self.how.change && m.overlay().is_none_or(|fs| fs.leaves_all_names()))
+    }
 }
 
-/// A relative path below the real path of a directory, `..` at its front taken off: nothing that is real has links on
-/// the way up. `None` where `may_leave` says of a directory that the view may have it elsewhere.
-fn upwards(base: &[u8], wanted: &[u8], may_leave: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+/// The directory that a relative path starts from, and what is left of the path, `..` at its front taken off: nothing
+/// that is real has links on the way up. `None` where `may_leave` says of a directory that the view may have it
+/// elsewhere.
+fn upwards<'a>(
+    base: &'a [u8],
+    wanted: &'a [u8],
+    may_leave: impl Fn(&[u8]) -> bool,
+) -> Option<(&'a [u8], &'a [u8])> {
     let (mut dir, mut rest) = (base, wanted);
     while let Some(after) = rest.strip_prefix(b"..") {
         if !matches!(after.first(), None | Some(b'/')) {
@@ -157,7 +220,7 @@ fn upwards(base: &[u8], wanted: &[u8], may_leave: impl Fn(&[u8]) -> bool) -> Opt
         let slashes = after.iter().take_while(|&&b| b == b'/').count();
         rest = &after[slashes..];
     }
-    Some(path::append(dir, rest))
+    Some((dir, rest))
 }
 
 impl Monitor {
@@ -184,52 +247,69 @@ impl Monitor {
             }
             return self.is_absolute_native(wanted, &look);
         }
-        if let Some(fd) = dirfd {
-            if self.may_hold_virtual(tid) && self.vfiles.may_be_virtual(self, tid, fd) {
-                return false;
-            }
-        } else if self.has_virtual_cwd(proc) {
+        let may_be_virtual =
+            dirfd.is_some() && self.vfiles.has_directories() && self.may_hold_virtual(tid);
+        if dirfd.is_none() && self.has_virtual_cwd(proc) {
             return false;
         }
-        let single = !wanted.contains(&b'/');
-        if single
+        let is_single = !wanted.contains(&b'/') && wanted != b".." && wanted != b".";
+        if is_single
             && !follow
-            && wanted != b".."
-            && mounts.overlays().is_empty()
             && !mounts.may_cross(wanted)
+            && !self.is_proc_name(wanted)
+            && look.leaves_all_names()
         {
-            return !self.is_proc_name(wanted);
+            let is_virtual = |fd| may_be_virtual && self.vfiles.may_be_virtual(self, tid, fd);
+            return !dirfd.is_some_and(is_virtual);
         }
         // An absolute link on the way begins at the process' own root.
         if self.has_root(proc) {
             return false;
         }
-        let base = match dirfd {
-            Some(fd) => hostview::readlink(format!("/proc/{tid}/fd/{fd}").as_bytes()).ok(),
+        let base = match dirfd.map(|fd| self.behind(tid, fd, may_be_virtual)) {
             None => self.host_cwd(proc, tid),
+            Some(Behind::Host(path)) => Some(path),
+            Some(Behind::Virtual | Behind::Unknown) => None,
         };
         let Some(base) = base.filter(|b| b.first() == Some(&b'/')) else { return false };
         let is_real = |dir: &[u8]| !crosses(dir, &mounts) && look.passes_overlays(dir);
-        let Some(up) = upwards(&base, wanted, is_real) else { return false };
-        self.is_absolute_native(&up, &look)
+        let Some((dir, rest)) = upwards(&base, wanted, is_real) else { return false };
+        self.is_native_below(Some(dir), &path::append(dir, rest), &look)
     }
 
     fn is_absolute_native(&self, wanted: &[u8], look: &Look<'_>) -> bool {
+        self.is_native_below(None, wanted, look)
+    }
+
+    /// `real`: a directory that no link leads to, as the kernel has just said.
+    fn is_native_below(&self, real: Option<&[u8]>, wanted: &[u8], look: &Look<'_>) -> bool {
         let mounts = look.mounts;
         if path::has_dotdot(wanted) {
             return false;
         }
-        let plain = path::normalize(wanted);
+        let plain = path::plain(wanted);
         if !look.passes_overlays(&plain) {
             return false;
         }
         let Some((dir, name)) = path::split(&plain) else { return !mounts.has_opaque_root() };
-        let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
-        let mut here = path::join(&canonical, name);
-        if crosses(&here, mounts) || !look.passes_overlays(&here) {
+        let mut is_missing = false;
+        let mut here = if real == Some(dir) {
+            Cow::Borrowed(&*plain)
+        } else {
+            let Some(way) = self.quick.way(dir, mounts) else { return false };
+            is_missing = matches!(way, Way::Missing(_));
+            if **way.path() == *dir {
+                Cow::Borrowed(&*plain)
+            } else {
+                Cow::Owned(path::join(way.path(), name))
+            }
+        };
+        let is_moved = matches!(here, Cow::Owned(_));
+        if crosses(&here, mounts) || is_moved && !look.passes_overlays(&here) {
             return false;
         }
-        if !(look.how.follow || wanted.ends_with(b"/") || wanted.ends_with(b"/.")) {
+        let follow = look.how.follow || wanted.ends_with(b"/") || wanted.ends_with(b"/.");
+        if is_missing || !follow {
             return true;
         }
         for _ in 0..8 {
@@ -246,7 +326,7 @@ impl Monitor {
             }
             let Some((dir, name)) = path::split(&plain) else { return true };
             let Some(canonical) = self.quick.canonical(dir, mounts) else { return false };
-            here = path::join(&canonical, name);
+            here = Cow::Owned(path::join(&canonical, name));
             if crosses(&here, mounts) || !look.passes_overlays(&here) {
                 return false;
             }
@@ -255,13 +335,13 @@ impl Monitor {
     }
 
     /// The kernel's working directory of a process, remembered until it can have changed.
-    pub(crate) fn host_cwd(&self, proc: &Proc, tid: i32) -> Option<Vec<u8>> {
+    pub(crate) fn host_cwd(&self, proc: &Proc, tid: i32) -> Option<Arc<[u8]>> {
         let mut fs = proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cwd) = &fs.host_cwd {
-            return Some(cwd.clone());
+            return Some(Arc::clone(cwd));
         }
-        let cwd = hostview::readlink(format!("/proc/{tid}/cwd").as_bytes()).ok()?;
-        fs.host_cwd = Some(cwd.clone());
+        let cwd: Arc<[u8]> = hostview::readlink(format!("/proc/{tid}/cwd").as_bytes()).ok()?.into();
+        fs.host_cwd = Some(Arc::clone(&cwd));
         Some(cwd)
     }
 
@@ -298,11 +378,12 @@ pub(crate) type Quick = Arc<Cache>;
 #[cfg(test)]
 mod tests {
     use super::upwards;
+    use crate::path;
 
     #[test]
     fn a_directory_that_the_view_may_have_elsewhere_is_not_left() {
         let may_leave = |dir: &[u8]| dir != b"/a";
-        assert_eq!(upwards(b"/a/b", b"../x", may_leave).as_deref(), Some(&b"/a/x"[..]));
+        assert_eq!(upwards(b"/a/b", b"../x", may_leave), Some((&b"/a"[..], &b"x"[..])));
         assert_eq!(upwards(b"/a/b", b"../../x", may_leave), None);
     }
 
@@ -317,7 +398,8 @@ mod tests {
             (b"..x", b"/a/b/..x"),
             (b"x/..", b"/a/b/x/.."),
         ] {
-            assert_eq!(upwards(b"/a/b", wanted, |_| true).as_deref(), Some(found), "{wanted:?}");
+            let (dir, rest) = upwards(b"/a/b", wanted, |_| true).unwrap();
+            assert_eq!(path::append(dir, rest), found, "{wanted:?}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Directories {
     /// `None` while the root is the view's.
     pub(crate) root: Option<Place>,
     /// The kernel's working directory as last read from /proc, until it can have changed.
-    pub(crate) host_cwd: Option<Vec<u8>>,
+    pub(crate) host_cwd: Option<Arc<[u8]>>,
 }
 
 /// An exec under way.

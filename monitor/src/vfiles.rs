@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 use syscalls::GroupSet;
@@ -86,6 +86,8 @@ pub(crate) struct State {
 #[derive(Default)]
 pub(crate) struct VFiles {
     by_identity: RwLock<HashMap<Identity, Arc<VFile>>>,
+    /// How many of them are directories; changed with the map's lock.
+    directories: AtomicUsize,
     by_inode: Mutex<HashMap<(u64, u64), Arc<VFile>>>,
     next_sweep: AtomicUsize,
     pub(crate) budget: Arc<Budget>,
@@ -446,10 +448,13 @@ pub(crate) struct Prepared {
 
 impl VFiles {
     fn insert(&self, file: Arc<VFile>, key: Option<(u64, u64)>) {
-        self.by_identity
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(file.identity, Arc::clone(&file));
+        let mut map = self.by_identity.write().unwrap_or_else(PoisonError::into_inner);
+        let is_directory = file.is_directory();
+        let former = map.insert(file.identity, Arc::clone(&file));
+        if is_directory && former.as_ref().is_none_or(|f| !f.is_directory()) {
+            self.directories.fetch_add(1, Ordering::Release);
+        }
+        drop(map);
         if let Some(key) = key {
             self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).insert(key, file);
         }
@@ -681,6 +686,11 @@ impl VFiles {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.by_identity.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether a descriptor anywhere can be a virtual directory's: below another there are no names.
+    pub(crate) fn has_directories(&self) -> bool {
+        self.directories.load(Ordering::Acquire) > 0
     }
 
     /// The virtual file behind a tracee's descriptor, with our own descriptor of the same open file.

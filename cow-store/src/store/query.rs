@@ -20,6 +20,13 @@ impl Store {
         Ok(self.state(path))
     }
 
+    /// Whether every name but the root's is the lower tree's alone. No system call is made.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let index = self.index();
+        index.facts.is_empty() && index.tree.is_blank()
+    }
+
     /// [`lookup`](Self::lookup) of a path known to be canonical.
     pub(crate) fn state(&self, path: &[u8]) -> State {
         if is_private(path) {

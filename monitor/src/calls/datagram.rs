@@ -60,7 +60,8 @@ fn send_to(ctx: &Ctx<'_>) -> Result<Answer> {
 }
 
 /// Messages with headers, each `bytes` long. Where one has a name that the kernel does not know, the call runs
-/// with other headers; the lengths that it puts behind them are copied back.
+/// with other headers; the lengths that it puts behind them are copied back. A name that leads nowhere ends the call
+/// before its message: what went before it has been sent.
 fn send_messages(ctx: &Ctx<'_>, count: usize, bytes: usize) -> Result<Answer> {
     let mut raw = vec![0; count * bytes];
     let at = ctx.arg(1);
@@ -68,14 +69,20 @@ fn send_messages(ctx: &Ctx<'_>, count: usize, bytes: usize) -> Result<Answer> {
         return Ok(Answer::Native);
     }
     let (mut keep, mut words, mut differs) = (Vec::new(), Vec::new(), false);
-    for header in raw.chunks_exact(bytes) {
+    let mut left = count;
+    for (index, header) in raw.chunks_exact(bytes).enumerate() {
         let mut word =
             header.chunks_exact(8).map(|w| u64::from_ne_bytes(w.try_into().unwrap_or_default()));
         let (name, length) = (word.next().unwrap_or(0), word.next().unwrap_or(0));
         // The second word is a length of four bytes, and nothing.
         let length = usize::try_from(length & u64::from(u32::MAX)).unwrap_or(0);
-        match in_host_words(ctx, name, length, &mut keep)? {
-            Some(mut address) => {
+        match in_host_words(ctx, name, length, &mut keep) {
+            Err(errno) if index == 0 => return Err(errno),
+            Err(_) => {
+                (left, differs) = (index, true);
+                break;
+            }
+            Ok(Some(mut address)) => {
                 differs = true;
                 let length = address.len() as u64;
                 // One NUL is put behind it in any case.
@@ -83,7 +90,7 @@ fn send_messages(ctx: &Ctx<'_>, count: usize, bytes: usize) -> Result<Answer> {
                 words.push(Pointer::Text(address));
                 words.push(Pointer::Address(length));
             }
-            None => words.extend([Pointer::Address(name), Pointer::Address(length as u64)]),
+            Ok(None) => words.extend([Pointer::Address(name), Pointer::Address(length as u64)]),
         }
         words.extend(word.map(Pointer::Address));
     }
@@ -92,6 +99,9 @@ fn send_messages(ctx: &Ctx<'_>, count: usize, bytes: usize) -> Result<Answer> {
     }
     let mut args: Vec<Arg> = ctx.call.args.iter().map(|&arg| Arg::Value(arg)).collect();
     args[1] = Arg::Pointers(words);
+    if bytes == ENTRY_BYTES {
+        args[2] = Arg::Value(left as u64);
+    }
     let after: Option<AfterCall> = (bytes == ENTRY_BYTES).then(|| -> AfterCall {
         Box::new(move |tracee, args, result| {
             for index in 0..u64::try_from(result).unwrap_or(0).min(count as u64) {

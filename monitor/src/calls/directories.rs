@@ -123,7 +123,7 @@ pub(super) fn getcwd(ctx: &Ctx<'_>) -> Result<Answer> {
     }
     let full = match &dirs.cwd {
         Some(place) => place.view_path().to_vec(),
-        None => ctx.m.host_cwd(ctx.proc, ctx.tid()).ok_or(Errno::ENOENT)?,
+        None => ctx.m.host_cwd(ctx.proc, ctx.tid()).ok_or(Errno::ENOENT)?.to_vec(),
     };
     let mut text = match &dirs.root {
         None => full,
@@ -152,7 +152,8 @@ pub(super) fn chroot(ctx: &Ctx<'_>) -> Result<Answer> {
     let mut fs = ctx.proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
     fs.root = if place.view_path() == b"/" { None } else { Some(place) };
     if fs.cwd.is_none() && fs.host_cwd.is_none() {
-        fs.host_cwd = hostview::readlink(format!("/proc/{}/cwd", ctx.tid()).as_bytes()).ok();
+        let link = format!("/proc/{}/cwd", ctx.tid());
+        fs.host_cwd = hostview::readlink(link.as_bytes()).ok().map(Into::into);
     }
     drop(fs);
     ctx.m.renew_agent(ctx.proc, ctx.tid());
@@ -168,7 +169,8 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
     let room = usize::try_from(ctx.arg(2) as u32).unwrap_or(0).min(ROOM_MAX);
     let mut out =
         Entries { bytes: Vec::new(), room, old_layout: ctx.row.name == "getdents", full: false };
-    if ctx.m.may_hold_virtual(ctx.tid())
+    if ctx.m.vfiles.has_directories()
+        && ctx.m.may_hold_virtual(ctx.tid())
         && let Some((file, own)) = ctx.open_file(fd)?
     {
         match &file.kind {

@@ -52,7 +52,8 @@ fn is_all_native(ctx: &Ctx<'_>, named: &Named) -> bool {
         let base = match named.dirfd {
             None => ctx.m.host_cwd(ctx.proc, ctx.tid()),
             Some(fd) => {
-                crate::hostview::readlink(format!("/proc/{}/fd/{fd}", ctx.tid()).as_bytes()).ok()
+                let link = format!("/proc/{}/fd/{fd}", ctx.tid());
+                crate::hostview::readlink(link.as_bytes()).ok().map(Into::into)
             }
         };
         let Some(base) = base else { return false };

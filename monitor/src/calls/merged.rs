@@ -6,7 +6,7 @@
 use super::Ctx;
 use super::data::{position, set_position};
 use super::directories::{Entries, read_driver};
-use crate::hostview;
+use crate::dirnames::Behind;
 use crate::mounts::Mount;
 use crate::namei::Place;
 use crate::path;
@@ -42,8 +42,10 @@ impl Ctx<'_> {
 
 /// The next entries of the host's directory `fd`; `None` if the kernel has them.
 pub(super) fn entries(ctx: &Ctx<'_>, fd: i32, out: &mut Entries) -> Result<Option<Answer>> {
-    let link = format!("/proc/{}/fd/{fd}", ctx.tid());
-    let Ok(text) = hostview::readlink(link.as_bytes()) else { return Ok(None) };
+    if ctx.overlays().iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
+        return Ok(None);
+    }
+    let Behind::Host(text) = ctx.m.behind(ctx.tid(), fd, false) else { return Ok(None) };
     let text = text.strip_suffix(b" (deleted)").unwrap_or(&text);
     let Some((mount, rest)) = ctx.merged_directory(text) else { return Ok(None) };
     let own = ctx.tracee.descriptor(fd)?;

@@ -75,10 +75,17 @@ impl Ctx<'_> {
     /// - `EBADF` if the descriptor is not open.
     pub(crate) fn open_file(&self, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
         let found = self.m.vfiles.of_tracee(self.tracee, fd)?;
-        if let Some(mount) = found.as_ref().and_then(|(file, _)| file.mount()) {
-            self.touched.set(Some(Arc::clone(mount)));
+        if let Some((file, _)) = &found {
+            self.touch_file(file);
         }
         Ok(found)
+    }
+
+    /// Notes the mount of an open file.
+    pub(crate) fn touch_file(&self, file: &VFile) {
+        if let Some(mount) = file.mount() {
+            self.touched.set(Some(Arc::clone(mount)));
+        }
     }
 
     /// Notes the mount of what a name led to, or of the directory where it could be.

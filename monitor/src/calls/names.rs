@@ -17,6 +17,7 @@ use std::sync::PoisonError;
 
 /// mkdir(2), mknod(2), symlink(2) and their `at` forms.
 pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
+    ctx.m.quick.forget_missing();
     let named = ctx.named(0)?;
     if ctx.is_quick_change(&named) {
         return Ok(Answer::Native);
@@ -102,6 +103,7 @@ fn both_by_kernel(ctx: &Ctx<'_>, pair: &[(Named, Led); 2]) -> Result<Answer> {
 
 /// link(2), linkat(2).
 pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
+    ctx.m.quick.forget_missing();
     if let Some(answer) = ctx.link_nameless()? {
         return Ok(answer);
     }

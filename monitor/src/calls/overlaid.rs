@@ -10,6 +10,7 @@ use crate::view::PRESENT;
 use abi::fs::Name;
 use abi::{Errno, Result};
 use engine::{Answer, Arg, Rewrite};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 impl Ctx<'_> {
@@ -122,32 +123,33 @@ impl Ctx<'_> {
     }
 
     fn overlaid_file_of(&self, link: &[u8]) -> Option<VirtualPlace> {
-        for mount in self.overlays() {
-            let Some(rest) = mount.overlay().and_then(|fs| fs.path_of_host(link)) else {
-                continue;
-            };
-            let view_path = path::append(&mount.target, &rest);
-            if mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some()) {
-                continue;
-            }
-            let attr = mount.overlay()?.attr(&rest).ok()?;
-            let names = Names::of(&view_path, PRESENT);
-            return Some(VirtualPlace { names, mount, attr });
-        }
-        None
+        let (mount, rest) = self.overlay_of_host(link)?;
+        let attr = mount.overlay()?.attr(&rest).ok()?;
+        let names = Names::of(&path::append(&mount.target, &rest), PRESENT);
+        Some(VirtualPlace { names, mount, attr })
     }
 
-    /// What fstat(2) shows of such a descriptor; `None` where the host's answer is the view's.
-    pub(super) fn overlaid_stat(&self, fd: i32) -> Option<Info> {
+    /// The overlay that has a file of the host, and the path below its mount.
+    fn overlay_of_host(&self, link: &[u8]) -> Option<(Arc<Mount>, Vec<u8>)> {
+        self.overlays().into_iter().find_map(|mount| {
+            let rest = mount.overlay()?.path_of_host(link)?;
+            let view_path = path::append(&mount.target, &rest);
+            let is_excepted =
+                mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some());
+            (!is_excepted).then_some((mount, rest))
+        })
+    }
+
+    /// What fstat(2) shows of such a descriptor, of which `own` is ours; `None` where the host's answer is the view's.
+    pub(super) fn overlaid_stat(&self, fd: i32, own: &OwnedFd) -> Option<Info> {
         let overlays = self.overlays();
-        if overlays.is_empty() {
+        if overlays.iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
             return None;
         }
         let link = self.link_of(fd)?;
-        let own = self.tracee.descriptor(fd).ok()?;
         for mount in &overlays {
             let fs = mount.overlay()?;
-            if let Some(stat) = fs.stat_of_descriptor(&own, &link) {
+            if let Some(stat) = fs.stat_of_descriptor(own, &link) {
                 let mut attr = stat.to_attr();
                 attr.ino = abi::fs::Ino(stat.ino);
                 return Some(Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id });
@@ -157,11 +159,12 @@ impl Ctx<'_> {
                 break;
             }
         }
-        let v = self.overlaid(fd)?;
-        if v.mount.overlay()?.is_lower(&path_below(&v)) {
+        let (mount, rest) = self.overlay_of_host(&link)?;
+        let fs = mount.overlay()?;
+        if fs.is_lower(&rest) {
             return None;
         }
-        Some(self.m.virtual_info(&v.mount, v.attr))
+        Some(self.m.virtual_info(&mount, fs.attr(&rest).ok()?))
     }
 }
 

@@ -55,7 +55,8 @@ impl Walk<'_> {
         let (dir, name) = path::split(&full)?;
         let (mount, rest) = self.overlay_of(dir)?;
         let fs = mount.overlay()?;
-        let has_links = || self.monitor.quick.canonical(dir, &self.mounts).is_none_or(|c| c != dir);
+        let has_links =
+            || self.monitor.quick.canonical(dir, &self.mounts).is_none_or(|c| *c != *dir);
         if !fs.is_own_directory(&rest) && (!fs.is_lower(&rest) || has_links()) {
             return None;
         }

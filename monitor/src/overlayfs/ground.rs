@@ -140,6 +140,11 @@ impl Grounds {
         best.is_some_and(|(_, ground, rest)| ground.is_the_hosts(rest))
     }
 
+    /// Whether the kernel finds the same as the view under every path of the tree below.
+    pub(super) fn is_all_the_hosts(&self) -> bool {
+        self.lower.iter().all(|(_, ground)| matches!(ground, Ground::Host(_)))
+    }
+
     /// The figures of the tree below.
     pub(super) fn statfs(&self) -> Result<StatFs> {
         let outermost = self.lower.iter().find(|(top, _)| top.is_empty());

@@ -63,6 +63,9 @@ impl VFiles {
         if let Some(VKind::File { mount, ino }) = gone.as_ref().map(|file| &file.kind) {
             inodes.remove(&(mount.id, ino.0));
         }
+        if gone.as_ref().is_some_and(|file| file.is_directory()) {
+            self.directories.fetch_sub(1, Ordering::Release);
+        }
         drop((map, inodes));
         // Its handles are released here, outside the locks.
         drop(gone);
@@ -154,6 +157,8 @@ impl VFiles {
                 keep
             });
             self.next_sweep.store(map.len() * 2, Ordering::Relaxed);
+            let directories = map.values().filter(|file| file.is_directory()).count();
+            self.directories.store(directories, Ordering::Release);
         }
         let mut inodes = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner);
         inodes.retain(|_, file| !gone.iter().any(|g| g.identity == file.identity));
