@@ -43,11 +43,11 @@ impl Store {
         let path = self.begin(path)?;
         let mut writer = self.writer();
         let entry = self.entry(path)?;
-        let mut wanted = change.apply(self.attributes(path, &entry)?);
+        let stat = self.dir().stat(path).map_err(self.host("stat", path))?;
+        let mut wanted = change.apply(entry.attributes.unwrap_or_else(|| Override::of(&stat)));
         if entry.real == FileKind::Symlink {
             wanted.permissions = 0o777;
         }
-        let stat = self.dir().stat(path).map_err(self.host("stat", path))?;
         let permissions = match entry.real {
             FileKind::Symlink => stat.permissions(),
             real => wanted.real_permissions(real),

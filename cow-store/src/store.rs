@@ -3,6 +3,7 @@
 mod query;
 mod transaction;
 
+use crate::at_once::Maker;
 use crate::dir::{Dir, HostDir, OpenFile};
 use crate::error::Error;
 use crate::format::{self, Form, LINKS_PATH, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
@@ -60,6 +61,7 @@ pub struct Store {
     writer: Mutex<Writer>,
     tmp_next: AtomicU64,
     doubt: AtomicBool,
+    maker: Maker,
     _lock: Option<Lock>,
 }
 
@@ -97,7 +99,7 @@ impl Store {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn open_dir(
-        dir: Box<dyn Dir>,
+        mut dir: Box<dyn Dir>,
         access: Access,
         wanted: Option<Form>,
     ) -> Result<Self, Error> {
@@ -113,6 +115,9 @@ impl Store {
                 Form::establish(&*dir, wanted)?
             }
         };
+        if access == Access::Write {
+            dir.own();
+        }
         let mut store = Self {
             dir,
             access,
@@ -122,6 +127,7 @@ impl Store {
             writer: Mutex::new(Writer { log: None, log_bytes: 0 }),
             tmp_next: AtomicU64::new(0),
             doubt: AtomicBool::new(false),
+            maker: Maker::default(),
             _lock: lock,
         };
         store.load()?;
@@ -221,6 +227,11 @@ impl Store {
     /// The tree the store is on.
     pub(crate) fn dir(&self) -> &dyn Dir {
         &*self.dir
+    }
+
+    /// What the host makes of a new file.
+    pub(crate) const fn maker(&self) -> &Maker {
+        &self.maker
     }
 
     /// Whether data is made durable.
