@@ -166,6 +166,29 @@ impl OverlayFs {
             && self.grounds.source_root == root
     }
 
+    /// Changes attributes, as [`FileSystem::setattr`] without a look at what has become of them.
+    ///
+    /// # Errors
+    /// Those of setattr.
+    pub(crate) fn change(&self, ino: Ino, changes: &SetAttr) -> Result<()> {
+        let Some(path) = self.path_of(ino) else {
+            return self.change_nameless(ino, changes).map(drop);
+        };
+        if let Some(size) = changes.size_bytes {
+            self.overlay.truncate(&path, size)?;
+        }
+        if changes.uid.is_some() || changes.gid.is_some() {
+            self.overlay.chown(&path, changes.uid, changes.gid)?;
+        }
+        if let Some(perm) = changes.perm {
+            self.overlay.chmod(&path, u32::from(perm))?;
+        }
+        if changes.atime.is_some() || changes.mtime.is_some() {
+            self.overlay.set_times(&path, changes.atime, changes.mtime)?;
+        }
+        Ok(())
+    }
+
     /// What is open of the file at `path`, of which the last name is about to go.
     fn kept(&self, path: &[u8]) -> Option<Arc<OpenFile>> {
         let table = self.table();
@@ -264,20 +287,8 @@ impl FileSystem for OverlayFs {
     }
 
     fn setattr(&self, _: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        let Some(path) = self.path_of(ino) else { return self.change_nameless(ino, changes) };
-        if let Some(size) = changes.size_bytes {
-            self.overlay.truncate(&path, size)?;
-        }
-        if changes.uid.is_some() || changes.gid.is_some() {
-            self.overlay.chown(&path, changes.uid, changes.gid)?;
-        }
-        if let Some(perm) = changes.perm {
-            self.overlay.chmod(&path, u32::from(perm))?;
-        }
-        if changes.atime.is_some() || changes.mtime.is_some() {
-            self.overlay.set_times(&path, changes.atime, changes.mtime)?;
-        }
-        self.attr(&path)
+        self.change(ino, changes)?;
+        self.getattr(ino)
     }
 
     fn create(
@@ -290,8 +301,11 @@ impl FileSystem for OverlayFs {
     ) -> Result<(Attr, Opened)> {
         let path = self.child(parent, name)?;
         let flags = flags_of(flags) | OFlags::CREATE;
-        let file = self.overlay.open(&path, flags, u32::from(perm), caller)?;
-        let attr = self.attr(&path)?;
+        let (file, seen) = self.overlay.open_seen(&path, flags, u32::from(perm), caller)?;
+        let attr = match seen {
+            Some(stat) => self.numbered(&path, &stat),
+            None => self.attr(&path)?,
+        };
         Ok((attr.clone(), self.opened(attr.ino, &path, file)))
     }
 

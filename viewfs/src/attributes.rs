@@ -106,7 +106,11 @@ impl Overlay {
             };
             return Ok(store.set_stat(path, &now)?);
         }
-        Ok(store.set_stat(path, change)?)
+        match &seen.at {
+            // What is seen is what the host has, unless something is recorded, which counts then.
+            Resolved::Upper(_) => Ok(store.set_stat_seen(path, change, &seen.stat)?),
+            _ => Ok(store.set_stat(path, change)?),
+        }
     }
 
     /// Sets times of `path`; `None` leaves one alone.

@@ -2,6 +2,7 @@
 
 use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
+use abi::fs::FileKind;
 use abi::module::MountError;
 use abi::{Errno, Result};
 use cow_store::dir::OpenFile;
@@ -192,11 +193,15 @@ impl Overlay {
     pub fn stat(&self, path: &[u8]) -> Result<Stat> {
         let path = canonical(path)?;
         let at = self.resolve(path)?;
-        let mut stat = self.stat_at(path, &at)?;
+        Ok(self.shown(self.stat_at(path, &at)?))
+    }
+
+    /// Attributes as people see them.
+    pub(crate) const fn shown(&self, mut stat: Stat) -> Stat {
         if self.options.wok {
             stat.mode |= 0o222;
         }
-        Ok(stat)
+        stat
     }
 
     fn stat_at(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
@@ -335,10 +340,27 @@ impl Overlay {
     /// In check order:
     /// - `EEXIST` for the root, which has none.
     /// - `ENOENT` if there is none; `ENOTDIR` if it is no directory.
-    pub(crate) fn find_parent(&self, path: &[u8]) -> Result<Seen> {
+    pub(crate) fn find_parent(&self, path: &[u8]) -> Result<Stat> {
         let (parent, _) = split(path).ok_or(Errno::EEXIST)?;
+        if let Some(stat) = self.own_parent(parent) {
+            return Ok(stat);
+        }
         let seen = self.find(parent)?;
-        if seen.stat.is_directory() { Ok(seen) } else { Err(Errno::ENOTDIR) }
+        if seen.stat.is_directory() { Ok(seen.stat) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// Mode, owner and group of a directory that is the store's, as far as they matter to what is made in it: one that
+    /// has nothing recorded has no set-id bits, and then nobody asks for the rest.
+    fn own_parent(&self, path: &[u8]) -> Option<Stat> {
+        if path.is_empty() || self.options.is_excepted(path) {
+            return None;
+        }
+        let State::Entry(entry) = self.store()?.lookup(path).ok()? else { return None };
+        let mut stat = Stat { mode: FileKind::Directory.to_mode_bits(), ..Stat::default() };
+        if let Some(attributes) = entry.attributes {
+            attributes.apply(&mut stat, true);
+        }
+        entry.is_directory().then_some(stat)
     }
 
     /// Who changes `path`.

@@ -124,7 +124,10 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Return(Ok(0)));
     }
     let changes = if mount.overlay().is_none() { at_one_time(changes) } else { changes };
-    fs.setattr(ctx.caller(), attr.ino, &changes)?;
+    match mount.overlay() {
+        Some(overlay) => overlay.change(attr.ino, &changes)?,
+        None => drop(fs.setattr(ctx.caller(), attr.ino, &changes)?),
+    }
     if let Some(size) = changes.size_bytes
         && let Some(file) = ctx.m.vfiles.of_inode(mount.id, attr.ino)
     {

@@ -4,6 +4,7 @@ mod attributes;
 mod claimed;
 mod data;
 mod datagram;
+mod descriptor;
 mod directories;
 mod disks;
 mod exec;
@@ -37,7 +38,7 @@ use crate::tasks::Proc;
 use crate::vfiles::VFile;
 use abi::{Errno, Result};
 use engine::{Answer, Call, Tracee};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use syscalls::{Handler, Row};
@@ -51,6 +52,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) row: &'static Row,
     /// The mount that the call came to, for its counts.
     touched: Cell<Option<Arc<Mount>>>,
+    /// What /proc said of descriptors of the caller.
+    links: RefCell<Vec<(i32, Vec<u8>)>>,
 }
 
 impl Ctx<'_> {
@@ -72,6 +75,11 @@ impl Ctx<'_> {
     /// # Errors
     /// - `EBADF` if the descriptor is not open.
     pub(crate) fn open_file(&self, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
+        if !self.m.mounts.snapshot().overlays().is_empty()
+            && self.link_text(fd).is_some_and(|text| self.is_no_placeholder(&text))
+        {
+            return Ok(None);
+        }
         let found = self.m.vfiles.of_tracee(self.tracee, fd)?;
         if let Some(mount) = found.as_ref().and_then(|(file, _)| file.mount()) {
             self.touched.set(Some(Arc::clone(mount)));
@@ -98,7 +106,8 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         m.counts.note_unknown(call.number);
         return Answer::Return(Err(Errno::ENOSYS));
     };
-    let ctx = Ctx { m, tracee, proc, call, row, touched: Cell::new(None) };
+    let ctx =
+        Ctx { m, tracee, proc, call, row, touched: Cell::new(None), links: RefCell::default() };
     let answer = match family(&ctx) {
         Ok(answer) => filetimes::settle(&ctx, answer),
         Err(errno) => Answer::Return(Err(errno)),
@@ -142,7 +151,7 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         H::Quota => name::natively_or(ctx, Errno::ENOTBLK),
         H::Acct => name::natively_or(ctx, Errno::EACCES),
         H::Ptrace => Ok(process::ptrace(ctx)),
-        H::Namespace => Ok(Answer::Native),
+        H::Namespace | H::Umask => Ok(process::umask(ctx)),
         H::Read => data::read(ctx),
         H::Write => data::write(ctx),
         H::Transfer => data::transfer(ctx),

@@ -31,8 +31,7 @@ impl Ctx<'_> {
     }
 
     fn link_of(&self, fd: i32) -> Option<Vec<u8>> {
-        let link = hostview::readlink(format!("/proc/{}/fd/{fd}", self.tid()).as_bytes()).ok()?;
-        (link.first() == Some(&b'/')).then_some(link)
+        self.link_text(fd).filter(|link| link.first() == Some(&b'/'))
     }
 
     /// The inode of the view behind a descriptor that is the host's, if an overlay has it.
