@@ -76,7 +76,7 @@ impl Store {
         };
         let settled = Stat { mode: entry.real.to_mode_bits() | permissions, ..*stat };
         let recorded = entry.attributes.is_some() || !wanted.is_plain(&settled);
-        if recorded {
+        if recorded && entry.attributes != Some(wanted) {
             self.record(&mut writer, path, &entry, wanted)?;
         }
         // The record is what the view believes; the open after a crash here makes the real mode fit. It is set even

@@ -62,6 +62,8 @@ pub struct Store {
     tmp_next: AtomicU64,
     doubt: AtomicBool,
     maker: Maker,
+    /// `st_dev` of the root.
+    device: AtomicU64,
     _lock: Option<Lock>,
 }
 
@@ -128,6 +130,7 @@ impl Store {
             tmp_next: AtomicU64::new(0),
             doubt: AtomicBool::new(false),
             maker: Maker::default(),
+            device: AtomicU64::new(0),
             _lock: lock,
         };
         store.load()?;
@@ -172,6 +175,7 @@ impl Store {
             self.repair(&mut replay)?;
         }
         let tree = load::walk(self, &replay.facts)?;
+        *self.device.get_mut() = self.dir.stat(b"").map_err(self.host("stat", b""))?.dev;
         let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
         *index = Index { tree, facts: replay.facts };
         if self.access == Access::Write {

@@ -42,5 +42,5 @@ pub use lower::{
     DirLower, DirectoryLower, FrozenLower, Lower, PatchedLower, TreeLower, is_refusal,
 };
 pub use options::{Mode, MountOptions};
-pub use overlay::{Overlay, Resolved, Source};
+pub use overlay::{Known, Overlay, Resolved, Source};
 pub use readdir::{ListEntry, Listing};

@@ -8,6 +8,7 @@ use abi::{Errno, Result};
 use cow_store::dir::OpenFile;
 use cow_store::path::{canonical, split};
 use cow_store::{Entry, Override, Stat, State, Store};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is laid over the lower tree.
@@ -71,6 +72,24 @@ pub struct Overlay {
     options: MountOptions,
     /// Held by each change from the look at what is there to the end.
     change: Mutex<()>,
+    /// Counts them.
+    changes: AtomicU64,
+}
+
+/// Attributes of a file that were asked for before a change of them, and the number of changes then: if nothing was
+/// changed in between, nobody asks again.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    changes: u64,
+    stat: Stat,
+}
+
+impl Known {
+    /// The attributes in the view.
+    #[must_use]
+    pub const fn stat(&self) -> &Stat {
+        &self.stat
+    }
 }
 
 impl Overlay {
@@ -91,7 +110,7 @@ impl Overlay {
             let text = format!("mode {:?} does not go with this kind of source", options.mode);
             return Err(MountError::new(Errno::EINVAL, text));
         }
-        Ok(Self { lower, source, options, change: Mutex::new(()) })
+        Ok(Self { lower, source, options, change: Mutex::new(()), changes: AtomicU64::new(0) })
     }
 
     /// The options of the mount.
@@ -119,7 +138,43 @@ impl Overlay {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+        let guard = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        guard
+    }
+
+    /// What an open file is whose name in the view may be `path`, from what fstat(2) says of it; `None` if it has
+    /// another name now, or none.
+    #[must_use]
+    pub fn known(&self, path: &[u8], fstat: &Stat) -> Option<Known> {
+        let changes = self.changes.load(Ordering::Acquire);
+        let path = canonical(path).ok()?;
+        let stat = match (self.resolve(path).ok()?, self.store()) {
+            (Resolved::Upper(entry), Some(store)) if store.is_inode(&entry, fstat) => {
+                store.dressed(*fstat, &entry, self.options.vstat)
+            }
+            (at @ (Resolved::Lower | Resolved::Shadow(_)), _) => {
+                let stat = self.stat_at(path, &at).ok()?;
+                let is_it = (stat.dev, stat.ino) == (fstat.dev, fstat.ino);
+                is_it.then_some(stat)?
+            }
+            _ => return None,
+        };
+        Some(Known { changes, stat })
+    }
+
+    /// What is at `path`, for a change that holds the lock.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find).
+    pub(crate) fn find_known(&self, path: &[u8], known: Option<&Known>) -> Result<Seen> {
+        let now = self.changes.load(Ordering::Acquire);
+        match known {
+            Some(known) if known.changes.wrapping_add(1) == now => {
+                Ok(Seen { at: self.resolve(path)?, stat: known.stat })
+            }
+            _ => self.find(path),
+        }
     }
 
     pub(crate) const fn is_mincow(&self) -> bool {
@@ -197,7 +252,8 @@ impl Overlay {
     }
 
     /// Attributes as people see them.
-    pub(crate) const fn shown(&self, mut stat: Stat) -> Stat {
+    #[must_use]
+    pub const fn shown(&self, mut stat: Stat) -> Stat {
         if self.options.wok {
             stat.mode |= 0o222;
         }
@@ -216,6 +272,9 @@ impl Overlay {
             }
             (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
             (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
+            (Resolved::Upper(entry), Source::Store(store)) => {
+                Ok(store.stat_of(path, entry, vstat)?)
+            }
             (Resolved::Merged, Source::Store(store)) if self.is_mincow() => {
                 let mut stat = store.stat(path, vstat)?;
                 // Names are made and removed in either of the two.

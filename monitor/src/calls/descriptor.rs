@@ -36,6 +36,12 @@ impl Ctx<'_> {
             && !self.m.vfiles.accelerator.is_running()
     }
 
+    /// Whether that was told of a descriptor in this call.
+    pub(super) fn is_known_real(&self, fd: i32) -> bool {
+        let links = self.links.borrow();
+        links.iter().any(|(known, text)| *known == fd && self.is_no_placeholder(text))
+    }
+
     /// Whether an overlay decides about a name that a call may change: no look at anything is needed for that.
     pub(super) fn is_overlays_to_change(&self, named: &Named) -> bool {
         let mounts = self.m.mounts.snapshot();
@@ -76,9 +82,7 @@ impl Ctx<'_> {
             },
             Some(fd) => {
                 let text = self.link_text(fd).ok_or(Errno::EBADF)?;
-                if !self.is_no_placeholder(&text)
-                    && let Some((file, _)) = self.open_file(fd)?
-                {
+                if let Some((file, _)) = self.open_file(fd)? {
                     return Ok(Start::At(self.m.place_of_file(&file, walk)?, false));
                 }
                 text

@@ -62,12 +62,16 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
-    match ctx.open_file(fd) {
-        Ok(Some((file, _))) => put(ctx, &file.info(ctx.m)?, buffer),
-        Ok(None) | Err(_) => match ctx.overlaid_stat(fd) {
-            Some(info) => put(ctx, &info, buffer),
-            None => Ok(Answer::Native),
-        },
+    if ctx.m.vfiles.is_empty() && ctx.overlays().is_empty() {
+        return Ok(Answer::Native);
+    }
+    let Ok(own) = ctx.tracee.descriptor(fd) else { return Ok(Answer::Native) };
+    if let Some(file) = ctx.virtual_file(&own) {
+        return put(ctx, &file.info(ctx.m)?, buffer);
+    }
+    match ctx.overlaid_stat(fd, own) {
+        Some(info) => put(ctx, &info, buffer),
+        None => Ok(Answer::Native),
     }
 }
 

@@ -75,16 +75,25 @@ impl Ctx<'_> {
     /// # Errors
     /// - `EBADF` if the descriptor is not open.
     pub(crate) fn open_file(&self, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
-        if !self.m.mounts.snapshot().overlays().is_empty()
-            && self.link_text(fd).is_some_and(|text| self.is_no_placeholder(&text))
-        {
+        if self.is_known_real(fd) {
             return Ok(None);
         }
-        let found = self.m.vfiles.of_tracee(self.tracee, fd)?;
-        if let Some(mount) = found.as_ref().and_then(|(file, _)| file.mount()) {
+        let Some((file, own)) = self.m.vfiles.of_tracee(self.tracee, fd)? else { return Ok(None) };
+        self.touch_file(&file);
+        Ok(Some((file, own)))
+    }
+
+    /// The virtual file behind a descriptor of ours.
+    pub(crate) fn virtual_file(&self, own: &OwnedFd) -> Option<Arc<VFile>> {
+        let file = self.m.vfiles.of(own)?;
+        self.touch_file(&file);
+        Some(file)
+    }
+
+    fn touch_file(&self, file: &VFile) {
+        if let Some(mount) = file.mount() {
             self.touched.set(Some(Arc::clone(mount)));
         }
-        Ok(found)
     }
 
     /// Notes the mount of what a name led to, or of the directory where it could be.
