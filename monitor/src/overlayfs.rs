@@ -22,7 +22,7 @@ use numbers::{Numbers, ROOT};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use viewfs::{Known, OFlags, Overlay, Resolved, Stat};
+use viewfs::{OFlags, Overlay, Resolved, Stat};
 
 /// The tree of one viewfs mount.
 pub(crate) struct OverlayFs {
@@ -178,20 +178,20 @@ impl OverlayFs {
     ///
     /// # Errors
     /// Those of setattr.
-    pub(crate) fn change(&self, ino: Ino, changes: &SetAttr, known: Option<&Known>) -> Result<()> {
+    pub(crate) fn change(&self, ino: Ino, changes: &SetAttr) -> Result<()> {
         match self.path_of(ino) {
-            Some(path) => self.overlay.change(&path, changes, known),
+            Some(path) => self.overlay.change(&path, changes),
             None => self.change_nameless(ino, changes).map(drop),
         }
     }
 
     /// The inode of an open file of the host that was met before, by what fstat(2) says of it; `None` if it has to be
     /// found by its name.
-    pub(crate) fn of_descriptor(&self, fstat: &Stat) -> Option<(Vec<u8>, Attr, Known)> {
+    pub(crate) fn of_descriptor(&self, fstat: &Stat) -> Option<(Vec<u8>, Stat, Attr)> {
         let path = self.met().get(&(fstat.dev, fstat.ino))?.clone();
-        let known = self.overlay.known(&path, fstat)?;
-        let attr = self.numbered(&path, &self.overlay.shown(*known.stat()));
-        Some((path, attr, known))
+        let stat = self.overlay.stat_open(&path, fstat)?;
+        let attr = self.numbered(&path, &stat);
+        Some((path, stat, attr))
     }
 
     /// Notes that the open file of the host with these attributes is the one at `path`, as far as anybody knows.
@@ -305,7 +305,7 @@ impl FileSystem for OverlayFs {
     }
 
     fn setattr(&self, _: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        self.change(ino, changes, None)?;
+        self.change(ino, changes)?;
         self.getattr(ino)
     }
 

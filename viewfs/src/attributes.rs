@@ -1,30 +1,30 @@
 //! Mode, owner, times and length.
 
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
-use crate::overlay::{Actor, Known, Overlay, Resolved, Seen};
+use crate::overlay::{Actor, Overlay, Resolved, Seen};
 use abi::fs::{FileKind, SetAttr, SetTime};
 use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{Change, Store};
 
 impl Overlay {
-    /// Does all of `changes` to `path`, one after another. Attributes that are `known` are not asked for again.
+    /// Does all of `changes` to `path`, one after another.
     ///
     /// # Errors
     /// Those of [`truncate`](Self::truncate), [`chown`](Self::chown), [`chmod`](Self::chmod) and
     /// [`set_times`](Self::set_times), in this order; what was done before stays.
-    pub fn change(&self, path: &[u8], changes: &SetAttr, known: Option<&Known>) -> Result<()> {
+    pub fn change(&self, path: &[u8], changes: &SetAttr) -> Result<()> {
         if let Some(size) = changes.size_bytes {
             self.truncate(path, size)?;
         }
         if changes.uid.is_some() || changes.gid.is_some() {
-            self.chown_known(path, changes.uid, changes.gid, known)?;
+            self.chown(path, changes.uid, changes.gid)?;
         }
         if let Some(perm) = changes.perm {
-            self.chmod_known(path, u32::from(perm), known)?;
+            self.chmod(path, u32::from(perm))?;
         }
         if changes.atime.is_some() || changes.mtime.is_some() {
-            self.set_times_known(path, changes.atime, changes.mtime, known)?;
+            self.set_times(path, changes.atime, changes.mtime)?;
         }
         Ok(())
     }
@@ -38,13 +38,9 @@ impl Overlay {
     /// - `EOPNOTSUPP` for a symbolic link.
     /// - `EROFS` if it comes from the source of a merge or the store stopped; what the host answers.
     pub fn chmod(&self, path: &[u8], permissions: u32) -> Result<()> {
-        self.chmod_known(path, permissions, None)
-    }
-
-    fn chmod_known(&self, path: &[u8], permissions: u32, known: Option<&Known>) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
-        let seen = self.find_known(path, known)?;
+        let seen = self.find(path)?;
         if seen.stat.kind() == FileKind::Symlink {
             return Err(Errno::EOPNOTSUPP);
         }
@@ -73,19 +69,9 @@ impl Overlay {
     /// - `EROFS` if it comes from the source of a merge or the store stopped.
     /// - `EPERM` if owners are not virtual and the host refuses it.
     pub fn chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-        self.chown_known(path, uid, gid, None)
-    }
-
-    fn chown_known(
-        &self,
-        path: &[u8],
-        uid: Option<u32>,
-        gid: Option<u32>,
-        known: Option<&Known>,
-    ) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
-        let seen = self.find_known(path, known)?;
+        let seen = self.find(path)?;
         let store = match self.actor(path)? {
             Actor::Real(tree) => return tree.try_chown(path, uid, gid),
             Actor::Store(store) => store,
@@ -161,19 +147,9 @@ impl Overlay {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
-        self.set_times_known(path, atime, mtime, None)
-    }
-
-    fn set_times_known(
-        &self,
-        path: &[u8],
-        atime: Option<SetTime>,
-        mtime: Option<SetTime>,
-        known: Option<&Known>,
-    ) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
-        let seen = self.find_known(path, known)?;
+        let seen = self.find(path)?;
         let store = match self.actor(path)? {
             Actor::Real(tree) => return tree.try_set_times(path, atime, mtime),
             Actor::Store(store) => store,

@@ -67,7 +67,11 @@ impl Overlay {
             Some(seen) if seen.stat.is_directory() => Err(Errno::EISDIR),
             Some(seen) if seen.stat.kind() == FileKind::Symlink => Err(Errno::ELOOP),
             Some(_) if flags.contains(OFlags::DIRECTORY) => Err(Errno::ENOTDIR),
-            Some(seen) if writes => self.open_write(path, &seen, flags).map(unseen),
+            Some(seen) if writes => {
+                let opened = self.open_write(path, &seen, flags);
+                self.note_change();
+                opened.map(unseen)
+            }
             Some(_) => {
                 self.open_read(path, flags.difference(OFlags::CREATE | OFlags::EXCL)).map(unseen)
             }

@@ -1,5 +1,6 @@
 //! The overlay: which of the trees a name is found in, and its attributes.
 
+use crate::looks::{self, Question};
 use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
 use abi::fs::FileKind;
@@ -54,6 +55,18 @@ pub(crate) struct Seen {
     pub(crate) stat: Stat,
 }
 
+/// A change under way; when it is over, what was seen before it is not believed any more.
+pub(crate) struct Change<'a> {
+    changes: &'a AtomicU64,
+    _lock: MutexGuard<'a, ()>,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// Who acts on a change.
 pub(crate) enum Actor<'a> {
     /// A tree is changed for real.
@@ -74,22 +87,6 @@ pub struct Overlay {
     change: Mutex<()>,
     /// Counts them.
     changes: AtomicU64,
-}
-
-/// Attributes of a file that were asked for before a change of them, and the number of changes then: if nothing was
-/// changed in between, nobody asks again.
-#[derive(Clone, Copy, Debug)]
-pub struct Known {
-    changes: u64,
-    stat: Stat,
-}
-
-impl Known {
-    /// The attributes in the view.
-    #[must_use]
-    pub const fn stat(&self) -> &Stat {
-        &self.stat
-    }
 }
 
 impl Overlay {
@@ -137,44 +134,44 @@ impl Overlay {
         &self.source
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
-        let guard = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        guard
+    pub(crate) fn lock(&self) -> Change<'_> {
+        Change {
+            changes: &self.changes,
+            _lock: self.change.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
-    /// What an open file is whose name in the view may be `path`, from what fstat(2) says of it; `None` if it has
-    /// another name now, or none.
-    #[must_use]
-    pub fn known(&self, path: &[u8], fstat: &Stat) -> Option<Known> {
+    /// Called behind a change that takes no lock: what was seen before it is not believed.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn question<'q>(&self, path: &'q [u8], at: &'q Resolved) -> Question<'q> {
         let changes = self.changes.load(Ordering::Acquire);
+        Question { overlay: std::ptr::from_ref(self).addr(), changes, path, at }
+    }
+
+    /// The attributes of an open file of which fstat(2) says `fstat`, if its name in the view is `path`; `None` if it
+    /// has another name now, or none.
+    #[must_use]
+    pub fn stat_open(&self, path: &[u8], fstat: &Stat) -> Option<Stat> {
         let path = canonical(path).ok()?;
-        let stat = match (self.resolve(path).ok()?, self.store()) {
-            (Resolved::Upper(entry), Some(store)) if store.is_inode(&entry, fstat) => {
-                store.dressed(*fstat, &entry, self.options.vstat)
+        let at = self.resolve(path).ok()?;
+        let question = self.question(path, &at);
+        let stat = match (&at, self.store()) {
+            (Resolved::Upper(entry), Some(store)) if store.is_inode(entry, fstat) => {
+                let stat = store.dressed(*fstat, entry, self.options.vstat);
+                looks::remember(&question, Ok(stat));
+                stat
             }
-            (at @ (Resolved::Lower | Resolved::Shadow(_)), _) => {
+            (Resolved::Lower | Resolved::Shadow(_), _) => {
                 let stat = self.stat_at(path, &at).ok()?;
                 let is_it = (stat.dev, stat.ino) == (fstat.dev, fstat.ino);
                 is_it.then_some(stat)?
             }
             _ => return None,
         };
-        Some(Known { changes, stat })
-    }
-
-    /// What is at `path`, for a change that holds the lock.
-    ///
-    /// # Errors
-    /// Those of [`find`](Self::find).
-    pub(crate) fn find_known(&self, path: &[u8], known: Option<&Known>) -> Result<Seen> {
-        let now = self.changes.load(Ordering::Acquire);
-        match known {
-            Some(known) if known.changes.wrapping_add(1) == now => {
-                Ok(Seen { at: self.resolve(path)?, stat: known.stat })
-            }
-            _ => self.find(path),
-        }
+        Some(self.shown(stat))
     }
 
     pub(crate) const fn is_mincow(&self) -> bool {
@@ -252,15 +249,25 @@ impl Overlay {
     }
 
     /// Attributes as people see them.
-    #[must_use]
-    pub const fn shown(&self, mut stat: Stat) -> Stat {
+    pub(crate) const fn shown(&self, mut stat: Stat) -> Stat {
         if self.options.wok {
             stat.mode |= 0o222;
         }
         stat
     }
 
+    /// The attributes of a name, or what was seen of it before in this call.
     fn stat_at(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
+        let question = self.question(path, at);
+        if let Some(answer) = looks::remembered(&question) {
+            return answer;
+        }
+        let answer = self.ask(path, at);
+        looks::remember(&question, answer);
+        answer
+    }
+
+    fn ask(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
         let vstat = self.options.vstat;
         match (at, &self.source) {
             (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.stat(path),

@@ -13,7 +13,7 @@ use cow_store::dir::OpenFile;
 use engine::{Answer, Arg, Rewrite};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use viewfs::{Known, Stat};
+use viewfs::Stat;
 
 impl Ctx<'_> {
     /// The overlays of this view, the topmost first.
@@ -47,9 +47,8 @@ impl Ctx<'_> {
         self.overlaid_file_of(&self.link_of(fd)?)
     }
 
-    /// The same for a change of the file itself: one that was met before is known by its inode, without its name, and
-    /// what was seen of it then.
-    pub(super) fn overlaid_inode(&self, fd: i32) -> Option<(Arc<Mount>, Attr, Option<Known>)> {
+    /// The same for a change of the file itself: one that was met before is known by its inode, without its name.
+    pub(super) fn overlaid_inode(&self, fd: i32) -> Option<(Arc<Mount>, Attr)> {
         let overlays = self.overlays();
         if overlays.is_empty() {
             return None;
@@ -57,13 +56,13 @@ impl Ctx<'_> {
         let fstat = OpenFile::from(self.tracee.descriptor(fd).ok()?).stat().ok()?;
         // Where one overlay lies on another, the name tells which of them has the file.
         if let [mount] = overlays.as_slice()
-            && let Some((_, attr, known)) = mount.overlay()?.of_descriptor(&fstat)
+            && let Some((_, _, attr)) = mount.overlay()?.of_descriptor(&fstat)
         {
-            return Some((Arc::clone(mount), attr, Some(known)));
+            return Some((Arc::clone(mount), attr));
         }
         let v = self.overlaid(fd)?;
         v.mount.overlay()?.meet(&fstat, &path_below(&v));
-        Some((v.mount, v.attr, None))
+        Some((v.mount, v.attr))
     }
 
     /// What a magic link of /proc leads to, if an overlay has it: opening it for writing is the overlay's to do.
@@ -167,9 +166,9 @@ impl Ctx<'_> {
         let own = OpenFile::from(own);
         if let [mount] = overlays.as_slice()
             && let Some(fs) = mount.overlay()
-            && let Some((path, _, known)) = fs.of_descriptor(&own.stat().ok()?)
+            && let Some((path, stat, _)) = fs.of_descriptor(&own.stat().ok()?)
         {
-            return (!fs.is_lower(&path)).then(|| info_of_overlay(mount, known.stat()));
+            return (!fs.is_lower(&path)).then(|| info_of_overlay(mount, &stat));
         }
         let link = self.link_of(fd)?;
         for mount in &overlays {
