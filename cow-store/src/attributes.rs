@@ -8,6 +8,7 @@ use crate::store::{SHADOW_KEY, STAT_KEY, Store, Writer};
 use crate::tree::{Entry, State};
 use abi::Errno;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
+use std::sync::MutexGuard;
 
 /// What [`Store::set_stat`] changes; `None` leaves a field alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,20 +42,41 @@ impl Store {
     /// - [`Error::Host`] as the host refuses: `ENOSPC`.
     pub fn set_stat(&self, path: &[u8], change: &Change) -> Result<(), Error> {
         let path = self.begin(path)?;
-        let mut writer = self.writer();
+        let writer = self.writer();
+        let stat = self.dir().stat(path).map_err(self.host("stat", path))?;
+        self.set_stat_locked(writer, path, change, &stat)
+    }
+
+    /// The same of a file of which [`stat`](Self::stat) said `seen`, and nobody has changed its attributes since.
+    ///
+    /// # Errors
+    /// Those of [`set_stat`](Self::set_stat).
+    pub fn set_stat_seen(&self, path: &[u8], change: &Change, seen: &Stat) -> Result<(), Error> {
+        let path = self.begin(path)?;
+        self.set_stat_locked(self.writer(), path, change, seen)
+    }
+
+    /// `stat` is what the host says of the file, or what the view says: they differ where something is recorded of
+    /// it, and then that alone counts.
+    fn set_stat_locked(
+        &self,
+        mut writer: MutexGuard<'_, Writer>,
+        path: &[u8],
+        change: &Change,
+        stat: &Stat,
+    ) -> Result<(), Error> {
         let entry = self.entry(path)?;
-        let mut wanted = change.apply(self.attributes(path, &entry)?);
+        let mut wanted = change.apply(entry.attributes.unwrap_or_else(|| Override::of(stat)));
         if entry.real == FileKind::Symlink {
             wanted.permissions = 0o777;
         }
-        let stat = self.dir().stat(path).map_err(self.host("stat", path))?;
         let permissions = match entry.real {
-            FileKind::Symlink => stat.permissions(),
+            FileKind::Symlink => 0o777,
             real => wanted.real_permissions(real),
         };
-        let settled = Stat { mode: entry.real.to_mode_bits() | permissions, ..stat };
+        let settled = Stat { mode: entry.real.to_mode_bits() | permissions, ..*stat };
         let recorded = entry.attributes.is_some() || !wanted.is_plain(&settled);
-        if recorded {
+        if recorded && entry.attributes != Some(wanted) {
             self.record(&mut writer, path, &entry, wanted)?;
         }
         // The record is what the view believes; the open after a crash here makes the real mode fit. It is set even

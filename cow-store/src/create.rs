@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::override_stat::{OVERRIDE_XATTR, Override};
 use crate::path::split;
 use crate::place::Made;
+use crate::stat::Stat;
 use crate::store::Store;
 use crate::tree::{Inode, State};
 use abi::Errno;
@@ -23,7 +24,7 @@ pub struct New {
 
 impl New {
     /// The attributes to record, for a file that the host gave to `real`.
-    fn wanted(&self, real: (u32, u32), special: Option<(FileKind, DevNum)>) -> Override {
+    pub(crate) fn wanted(&self, real: (u32, u32), special: Option<(FileKind, DevNum)>) -> Override {
         let (uid, gid) = self.owner.unwrap_or(real);
         Override { uid, gid, permissions: self.permissions & 0o7777, special }
     }
@@ -66,7 +67,7 @@ impl Store {
             if opaque {
                 self.mark_opaque(tmp)?;
             }
-            Ok(Made { opaque, ..self.describe(tmp, path, Some(wanted), None)? })
+            Ok(Made { opaque, ..self.describe_seen(tmp, path, &stat, Some(wanted), None)? })
         })();
         match made {
             Ok(made) => self.place(&mut self.writer(), path, made),
@@ -86,13 +87,36 @@ impl Store {
     /// - `EEXIST` if the store has a file there, `ENOENT` or `ENOTDIR` if it has no parent directory.
     /// - [`Error::Host`] as the host refuses: `ENOSPC`, `EDQUOT`.
     pub fn create(&self, path: &[u8], new: &New, flags: OFlags) -> Result<OpenFile, Error> {
+        Ok(self.create_seen(path, new, flags, true)?.0)
+    }
+
+    /// The same, with what [`stat`](Self::stat) says of the new file.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_seen(
+        &self,
+        path: &[u8],
+        new: &New,
+        flags: OFlags,
+        with_owner: bool,
+    ) -> Result<(OpenFile, Stat), Error> {
         let path = self.begin_new(path)?;
-        let tmp = self.tmp();
         let flags =
             (flags | OFlags::CREATE | OFlags::EXCL).difference(OFlags::DIRECTORY | OFlags::PATH);
+        let at_once = self.make_at_once(path, new, FileKind::Regular, |wanted| {
+            let fd = self.dir().open(path, flags, wanted.permissions)?;
+            let stat = fd.stat()?;
+            Ok((fd, stat))
+        })?;
+        if let Some(made) = at_once {
+            return Ok(made);
+        }
+        let tmp = self.tmp();
         let fd = self.dir().open(&tmp, flags, 0o600).map_err(self.host("open", &tmp))?;
         self.finish(&tmp, path, new, None, false)?;
-        Ok(fd)
+        let stat = self.stat(path, with_owner)?;
+        Ok((fd, stat))
     }
 
     /// Makes a directory at `path` in which nothing of the lower tree shows.
@@ -101,11 +125,20 @@ impl Store {
     /// Those of [`create`](Self::create).
     pub fn mkdir(&self, path: &[u8], new: &New) -> Result<(), Error> {
         let path = self.begin_new(path)?;
-        let tmp = self.tmp();
-        self.dir().mkdir(&tmp, 0o700).map_err(self.host("mkdir", &tmp))?;
         let hidden = split(path).is_some_and(
             |(parent, _)| matches!(self.state(parent), State::Entry(e) if !e.lower_visible),
         );
+        // One that has to be marked as opaque is complete before it has its name.
+        if hidden
+            && let Some(((), _)) = self.make_at_once(path, new, FileKind::Directory, |wanted| {
+                self.dir().mkdir(path, wanted.permissions)?;
+                Ok(((), self.dir().stat(path)?))
+            })?
+        {
+            return Ok(());
+        }
+        let tmp = self.tmp();
+        self.dir().mkdir(&tmp, 0o700).map_err(self.host("mkdir", &tmp))?;
         self.finish(&tmp, path, new, None, !hidden)
     }
 
@@ -115,6 +148,15 @@ impl Store {
     /// Those of [`create`](Self::create); `ENAMETOOLONG` if the target is too long.
     pub fn symlink(&self, path: &[u8], target: &[u8], new: &New) -> Result<(), Error> {
         let path = self.begin_new(path)?;
+        // Links have no mode of their own: always 0777.
+        let as_link = New { permissions: 0o777, ..*new };
+        let at_once = self.make_at_once(path, &as_link, FileKind::Symlink, |_| {
+            self.dir().symlink(target, path)?;
+            Ok(((), self.dir().stat(path)?))
+        })?;
+        if at_once.is_some() {
+            return Ok(());
+        }
         let tmp = self.tmp();
         self.dir().symlink(target, &tmp).map_err(self.host("symlink", &tmp))?;
         self.finish(&tmp, path, new, None, false)
@@ -169,7 +211,7 @@ impl Store {
         let wanted = new.wanted((stat.uid, stat.gid), None);
         let permissions = wanted.real_permissions(FileKind::Regular);
         fd.chmod(permissions).map_err(self.host("fchmod", tmp))?;
-        let settled = crate::stat::Stat { mode: permissions, ..stat };
+        let settled = Stat { mode: permissions, ..stat };
         if !wanted.is_plain(&settled) && self.form().xattrs {
             let text = wanted.to_text(FileKind::Regular);
             fd.set_xattr(OVERRIDE_XATTR, text.as_bytes()).map_err(self.host("fsetxattr", tmp))?;

@@ -59,6 +59,9 @@ pub enum Move {
 /// Every method answers the host's own errno, and `ENOTDIR` (`open`: `ELOOP`) if a component before the last
 /// is a symbolic link.
 pub trait Dir: Send + Sync {
+    /// From here on nobody but the holder changes the tree: what was found in it stays found.
+    fn own(&mut self) {}
+
     /// openat2(2). `flags` always gets `O_CLOEXEC` and `O_NOFOLLOW`.
     ///
     /// # Errors
@@ -149,6 +152,15 @@ pub trait Dir: Send + Sync {
     /// # Errors
     /// Those of rename(2).
     fn rename(&self, from: &[u8], to: &[u8], how: Move) -> Result<()>;
+
+    /// The same where neither name is or was a directory's: no directory that is known elsewhere has to be looked
+    /// for again.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    fn rename_file(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
+        self.rename(from, to, how)
+    }
 
     /// unlink(2).
     ///

@@ -25,6 +25,7 @@
     deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)
 )]
 
+mod at_once;
 mod attributes;
 mod commit;
 mod copy_up;

@@ -17,6 +17,9 @@ pub(crate) const OPAQUE_XATTR: &[u8] = b"user.overlay.opaque";
 /// The same as written by a privileged overlayfs.
 const OPAQUE_XATTR_TRUSTED: &[u8] = b"trusted.overlay.opaque";
 
+/// `S_ISUID` and `S_ISGID`
+const SET_ID: u32 = 0o6000;
+
 /// The xattrs that mean something to a store.
 const WANTED: [&[u8]; 5] =
     [OVERRIDE_XATTR, OVERRIDE_XATTR_OLD, ORIGIN_XATTR, OPAQUE_XATTR, OPAQUE_XATTR_TRUSTED];
@@ -126,6 +129,10 @@ fn inode(
     }
     if let Some(value) = facts.get(path, ORIGIN_KEY) {
         inode.origin = origin(path, value);
+    }
+    if inode.attributes.is_none() && stat.is_directory() && stat.permissions() & SET_ID != 0 {
+        // Another writer's: what has nothing recorded has no set-id bits.
+        inode.attributes = Some(Override::of(stat));
     }
     (inode, opaque)
 }

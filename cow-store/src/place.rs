@@ -40,6 +40,18 @@ impl Store {
         origin: Option<Origin>,
     ) -> Result<Made, Error> {
         let stat = self.dir().stat(tmp).map_err(self.host("stat", tmp))?;
+        self.describe_seen(tmp, path, &stat, wanted, origin)
+    }
+
+    /// [`describe`](Self::describe) of a file of which `stat` is known.
+    pub(crate) fn describe_seen(
+        &self,
+        tmp: &[u8],
+        path: &[u8],
+        stat: &Stat,
+        wanted: Option<Override>,
+        origin: Option<Origin>,
+    ) -> Result<Made, Error> {
         let real = stat.kind();
         let mut made = Made {
             tmp: tmp.to_vec(),
@@ -49,7 +61,7 @@ impl Store {
             facts: Vec::new(),
         };
         if let Some(wanted) = wanted {
-            made.inode.attributes = self.settle_mode(tmp, &stat, wanted)?;
+            made.inode.attributes = self.settle_mode(tmp, stat, wanted)?;
         }
         let attributes = made.inode.attributes.map(|a| a.to_text(real));
         let origin = origin.map(|o| o.to_text());
@@ -154,9 +166,12 @@ impl Store {
                 self.discard(&join(parent, &marker_of(name)));
             }
             _ if facts.is_empty() => {
-                self.dir()
-                    .rename(&tmp, path, Move::NoReplace)
-                    .map_err(self.host("rename", path))?;
+                let done = if inode.real == FileKind::Directory {
+                    self.dir().rename(&tmp, path, Move::NoReplace)
+                } else {
+                    self.dir().rename_file(&tmp, path, Move::NoReplace)
+                };
+                done.map_err(self.host("rename", path))?;
             }
             _ => self.change(writer, vec![Step::Rename { from, to, ino }], facts)?,
         }

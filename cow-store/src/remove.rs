@@ -52,12 +52,20 @@ impl Store {
             return Err(Error::refused(path, Errno::ENOTDIR));
         }
         self.check_only_whiteouts(path)?;
+        let facts = self.drop_facts(path);
+        if !leave_whiteout && facts.is_empty() && self.is_bare(path) {
+            match self.dir().rmdir(path) {
+                Ok(()) => return self.forget_name(&mut writer, path, false),
+                // Something that nobody knows of goes with it.
+                Err(Errno::ENOTEMPTY | Errno::EEXIST) => {}
+                Err(errno) => return Err(self.host("rmdir", path)(errno)),
+            }
+        }
         let tmp = self.tmp();
         let gone = Step::Rename { from: path.to_vec(), to: tmp.clone(), ino: entry.ino };
         if leave_whiteout && self.form().whiteout == WhiteoutForm::Device {
             self.make_whiteout(&tmp)?;
             let swap = Step::Exchange { a: path.to_vec(), b: tmp.clone(), ino: entry.ino };
-            let facts = self.drop_facts(path);
             let swapped = self.change(&mut writer, vec![swap], facts);
             swapped.inspect_err(|_| self.discard(&tmp))?;
         } else {
@@ -93,11 +101,15 @@ impl Store {
         if !lower.is_directory() {
             facts.extend(self.fewer_remaining(lower.dev, lower.ino));
         }
-        let tmp = self.tmp();
         let target = self.whiteout_path(path);
-        let ino = self.make_whiteout(&tmp)?;
-        let named = Step::Rename { from: tmp.clone(), to: target, ino };
-        self.change(&mut writer, vec![named], facts).inspect_err(|_| self.discard(&tmp))?;
+        // One call is a whole change; with a part for the log the whiteout gets its name by a step of it.
+        if !facts.is_empty() || !self.whiteout_at_once(&target)? {
+            let tmp = self.tmp();
+            self.make_whiteout(&tmp)?;
+            let ino = self.whiteout_ino(&tmp, &facts)?;
+            let named = Step::Rename { from: tmp.clone(), to: target, ino };
+            self.change(&mut writer, vec![named], facts).inspect_err(|_| self.discard(&tmp))?;
+        }
         self.index_mut().tree.put_whiteout(path);
         self.drop_empty_groups(&mut writer)
     }
@@ -165,15 +177,30 @@ impl Store {
         }
     }
 
-    /// Makes a whiteout without a name at `tmp`; its inode number.
-    pub(crate) fn make_whiteout(&self, tmp: &[u8]) -> Result<u64, Error> {
+    /// Makes a whiteout without a name at `tmp`.
+    pub(crate) fn make_whiteout(&self, tmp: &[u8]) -> Result<(), Error> {
         match self.form().whiteout {
-            WhiteoutForm::Device => self.link_whiteout(tmp)?,
-
+            WhiteoutForm::Device => self.link_whiteout(tmp),
             WhiteoutForm::Marker => {
                 let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY;
-                self.dir().open(tmp, flags, 0o600).map_err(self.host("open", tmp))?;
+                self.dir().open(tmp, flags, 0o600).map(drop).map_err(self.host("open", tmp))
             }
+        }
+    }
+
+    /// Makes a whiteout where nothing is; false if something is that the store does not know of.
+    fn whiteout_at_once(&self, target: &[u8]) -> Result<bool, Error> {
+        match self.make_whiteout(target) {
+            Ok(()) => Ok(true),
+            Err(Error::Host { errno: Errno::EEXIST, .. }) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The inode number of the whiteout at `tmp`, for a step that the log has a part in: `facts` beside it.
+    pub(crate) fn whiteout_ino(&self, tmp: &[u8], facts: &[Step]) -> Result<u64, Error> {
+        if facts.is_empty() {
+            return Ok(0);
         }
         Ok(self.dir().stat(tmp).map_err(self.host("stat", tmp))?.ino)
     }
@@ -214,7 +241,8 @@ impl Store {
             return self.change(writer, vec![gone], facts);
         }
         let tmp = self.tmp();
-        let ino = self.make_whiteout(&tmp)?;
+        self.make_whiteout(&tmp)?;
+        let ino = self.whiteout_ino(&tmp, &facts)?;
         let target = self.whiteout_path(path);
         let named = Step::Rename { from: tmp.clone(), to: target, ino };
         let done = match self.form().whiteout {
@@ -239,6 +267,11 @@ impl Store {
             if leave_whiteout { tree.put_whiteout(path) } else { tree.remove(path) }
         }
         self.drop_empty_groups(writer)
+    }
+
+    /// Whether the store's own directory at `path` is empty to the host.
+    fn is_bare(&self, path: &[u8]) -> bool {
+        self.index().tree.directory(path).is_some_and(|d| d.is_bare(self.form()))
     }
 
     /// # Errors

@@ -180,15 +180,24 @@ impl Store {
             }
             WhiteoutForm::Device if leave_whiteout => {
                 if facts.is_empty() {
-                    match self.dir().rename(from, to, Move::Whiteout) {
+                    let done = if source.is_directory() {
+                        self.dir().rename(from, to, Move::Whiteout)
+                    } else {
+                        self.dir().rename_file(from, to, Move::Whiteout)
+                    };
+                    match done {
                         Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS | Errno::EOPNOTSUPP) => {}
                         other => return other.map_err(self.host("rename", to)),
                     }
                 }
                 let tmp = self.tmp();
-                let ino = self.make_whiteout(&tmp)?;
+                self.make_whiteout(&tmp)?;
+                let ino = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?.ino;
                 let mark = Step::Rename { from: tmp.clone(), to: from.to_vec(), ino };
                 self.change(writer, vec![moved, mark], facts).inspect_err(|_| self.discard(&tmp))
+            }
+            WhiteoutForm::Device if facts.is_empty() && !source.is_directory() => {
+                self.dir().rename_file(from, to, Move::Replace).map_err(self.host("rename", to))
             }
             WhiteoutForm::Device => self.change(writer, vec![moved], facts),
         }
@@ -212,7 +221,8 @@ impl Store {
         ];
         if leave_whiteout {
             let tmp = self.tmp();
-            let ino = self.make_whiteout(&tmp)?;
+            self.make_whiteout(&tmp)?;
+            let ino = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?.ino;
             steps.push(Step::Rename { from: tmp, to: self.whiteout_path(from), ino });
         }
         let facts = vec![Step::Carry { from: from.to_vec(), to: to.to_vec() }];

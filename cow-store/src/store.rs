@@ -3,6 +3,7 @@
 mod query;
 mod transaction;
 
+use crate::at_once::Maker;
 use crate::dir::{Dir, HostDir, OpenFile};
 use crate::error::Error;
 use crate::format::{self, Form, LINKS_PATH, LOCK_PATH, LOG_PATH, TMP_PATH, WhiteoutForm};
@@ -60,6 +61,9 @@ pub struct Store {
     writer: Mutex<Writer>,
     tmp_next: AtomicU64,
     doubt: AtomicBool,
+    maker: Maker,
+    /// `st_dev` of the root.
+    device: AtomicU64,
     _lock: Option<Lock>,
 }
 
@@ -97,7 +101,7 @@ impl Store {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn open_dir(
-        dir: Box<dyn Dir>,
+        mut dir: Box<dyn Dir>,
         access: Access,
         wanted: Option<Form>,
     ) -> Result<Self, Error> {
@@ -113,6 +117,9 @@ impl Store {
                 Form::establish(&*dir, wanted)?
             }
         };
+        if access == Access::Write {
+            dir.own();
+        }
         let mut store = Self {
             dir,
             access,
@@ -122,6 +129,8 @@ impl Store {
             writer: Mutex::new(Writer { log: None, log_bytes: 0 }),
             tmp_next: AtomicU64::new(0),
             doubt: AtomicBool::new(false),
+            maker: Maker::default(),
+            device: AtomicU64::new(0),
             _lock: lock,
         };
         store.load()?;
@@ -166,6 +175,7 @@ impl Store {
             self.repair(&mut replay)?;
         }
         let tree = load::walk(self, &replay.facts)?;
+        *self.device.get_mut() = self.dir.stat(b"").map_err(self.host("stat", b""))?.dev;
         let index = self.index.get_mut().unwrap_or_else(PoisonError::into_inner);
         *index = Index { tree, facts: replay.facts };
         if self.access == Access::Write {
@@ -221,6 +231,11 @@ impl Store {
     /// The tree the store is on.
     pub(crate) fn dir(&self) -> &dyn Dir {
         &*self.dir
+    }
+
+    /// What the host makes of a new file.
+    pub(crate) const fn maker(&self) -> &Maker {
+        &self.maker
     }
 
     /// Whether data is made durable.

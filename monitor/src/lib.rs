@@ -44,6 +44,7 @@ mod statbuf;
 mod stats;
 mod sysfs;
 mod tasks;
+mod umask;
 mod utab;
 mod vfiles;
 mod view;

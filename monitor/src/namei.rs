@@ -312,14 +312,33 @@ impl<'a> Walk<'a> {
     /// In check order: `ENOENT` for an empty path or a missing component that is not the last; `ENOTDIR`,
     /// `EACCES` on the way; `ELOOP` after 40 links; `ENAMETOOLONG`.
     pub(crate) fn walk(&mut self, start: Place, wanted: &[u8], follow: bool) -> Result<Found> {
-        if wanted.is_empty() {
-            return Err(Errno::ENOENT);
+        check_length(wanted)?;
+        let (place, queue) = self.begin(start, wanted)?;
+        self.go(place, queue, wanted.ends_with(b"/"), follow)
+    }
+
+    /// The same from the directory with the canonical path `base`, which is looked at only if the way has to be
+    /// walked.
+    ///
+    /// # Errors
+    /// Those of [`walk`](Self::walk), and of the look at `base`.
+    pub(crate) fn walk_under(&mut self, base: &[u8], wanted: &[u8], follow: bool) -> Result<Found> {
+        check_length(wanted)?;
+        if let Some((place, rest)) = self.shortcut_from(base, wanted) {
+            return self.go(place, split_components(&rest), wanted.ends_with(b"/"), follow);
         }
-        if wanted.len() >= 4096 {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        let mut wants_directory = wanted.ends_with(b"/");
-        let (mut place, mut queue) = self.begin(start, wanted)?;
+        let start = if base == b"/" { self.root_place()? } else { self.canonical(base)? };
+        self.walk(start, wanted, follow)
+    }
+
+    /// Walks the components `queue` from `place`.
+    fn go(
+        &mut self,
+        mut place: Place,
+        mut queue: VecDeque<Vec<u8>>,
+        mut wants_directory: bool,
+        follow: bool,
+    ) -> Result<Found> {
         let mut parent = place.clone();
         let mut last = Vec::new();
         while let Some(component) = queue.pop_front() {
@@ -606,6 +625,16 @@ fn set_view_name(place: &mut Place, view: &[u8], epoch: Epoch) {
         names.0[0].1 = epoch;
     }
     debug_assert_eq!(names.view(), view);
+}
+
+/// # Errors
+/// - `ENOENT` for an empty path, `ENAMETOOLONG` for one that no call takes.
+fn check_length(wanted: &[u8]) -> Result<()> {
+    match wanted.len() {
+        0 => Err(Errno::ENOENT),
+        4096.. => Err(Errno::ENAMETOOLONG),
+        _ => Ok(()),
+    }
 }
 
 fn split_components(text: &[u8]) -> VecDeque<Vec<u8>> {

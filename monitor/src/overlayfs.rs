@@ -29,7 +29,15 @@ pub(crate) struct OverlayFs {
     overlay: Overlay,
     grounds: Grounds,
     table: Mutex<Table>,
+    met: Mutex<Met>,
 }
+
+/// By device and inode number on the host: where files of the view are that were opened or found by a descriptor.
+/// Nothing but a hint: who asks looks whether it is still so.
+type Met = HashMap<(u64, u64), Vec<u8>>;
+
+/// The most of them.
+const MET_MAX: usize = 1024;
 
 struct Table {
     numbers: Numbers,
@@ -39,7 +47,7 @@ struct Table {
 impl OverlayFs {
     pub(crate) fn new(overlay: Overlay, grounds: Grounds) -> Self {
         let table = Table { numbers: Numbers::new(), open: HashMap::new() };
-        Self { overlay, grounds, table: Mutex::new(table) }
+        Self { overlay, grounds, table: Mutex::new(table), met: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -132,9 +140,9 @@ impl OverlayFs {
     }
 
     /// Attributes in the view of an open file of the store; `None` if it is not the store's.
-    pub(crate) fn stat_of_descriptor(&self, own: &OwnedFd, link: &[u8]) -> Option<Stat> {
+    pub(crate) fn stat_of_descriptor(&self, own: &OpenFile, link: &[u8]) -> Option<Stat> {
         crate::path::below(link, self.grounds.source.host()?)?;
-        self.overlay.stat_fd(&own.try_clone().ok()?.into()).ok()
+        self.overlay.stat_fd(own).ok()
     }
 
     /// Links an open file without a name that is the store's; false if it is not.
@@ -194,6 +202,39 @@ impl OverlayFs {
         self.overlay.store().is_some()
             && self.grounds.source.is_in(fs)
             && self.grounds.source_root == root
+    }
+
+    /// Changes attributes, as [`FileSystem::setattr`] without a look at what has become of them.
+    ///
+    /// # Errors
+    /// Those of setattr.
+    pub(crate) fn change(&self, ino: Ino, changes: &SetAttr) -> Result<()> {
+        match self.path_of(ino) {
+            Some(path) => self.overlay.change(&path, changes),
+            None => self.change_nameless(ino, changes).map(drop),
+        }
+    }
+
+    /// The inode of an open file of the host that was met before, by what fstat(2) says of it; `None` if it has to be
+    /// found by its name.
+    pub(crate) fn of_descriptor(&self, fstat: &Stat) -> Option<(Vec<u8>, Stat, Attr)> {
+        let path = self.met().get(&(fstat.dev, fstat.ino))?.clone();
+        let stat = self.overlay.stat_open(&path, fstat)?;
+        let attr = self.numbered(&path, &stat);
+        Some((path, stat, attr))
+    }
+
+    /// Notes that the open file of the host with these attributes is the one at `path`, as far as anybody knows.
+    pub(crate) fn meet(&self, fstat: &Stat, path: &[u8]) {
+        let mut met = self.met();
+        if met.len() >= MET_MAX {
+            met.clear();
+        }
+        met.insert((fstat.dev, fstat.ino), path.to_vec());
+    }
+
+    fn met(&self) -> MutexGuard<'_, Met> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is open of the file at `path`, of which the last name is about to go.
@@ -294,20 +335,8 @@ impl FileSystem for OverlayFs {
     }
 
     fn setattr(&self, _: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        let Some(path) = self.path_of(ino) else { return self.change_nameless(ino, changes) };
-        if let Some(size) = changes.size_bytes {
-            self.overlay.truncate(&path, size)?;
-        }
-        if changes.uid.is_some() || changes.gid.is_some() {
-            self.overlay.chown(&path, changes.uid, changes.gid)?;
-        }
-        if let Some(perm) = changes.perm {
-            self.overlay.chmod(&path, u32::from(perm))?;
-        }
-        if changes.atime.is_some() || changes.mtime.is_some() {
-            self.overlay.set_times(&path, changes.atime, changes.mtime)?;
-        }
-        self.attr(&path)
+        self.change(ino, changes)?;
+        self.getattr(ino)
     }
 
     fn create(
@@ -320,8 +349,15 @@ impl FileSystem for OverlayFs {
     ) -> Result<(Attr, Opened)> {
         let path = self.child(parent, name)?;
         let flags = flags_of(flags) | OFlags::CREATE;
-        let file = self.overlay.open(&path, flags, u32::from(perm), caller)?;
-        let attr = self.attr(&path)?;
+        let (file, seen) = self.overlay.open_seen(&path, flags, u32::from(perm), caller)?;
+        let attr = match seen {
+            Some(stat) => {
+                // Nothing new has an origin: what is seen of it is its own number.
+                self.meet(&stat, &path);
+                self.numbered(&path, &stat)
+            }
+            None => self.attr(&path)?,
+        };
         Ok((attr.clone(), self.opened(attr.ino, &path, file)))
     }
 

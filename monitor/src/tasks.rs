@@ -3,6 +3,7 @@
 use crate::credentials::Credentials;
 use crate::namei::Place;
 use crate::stats::Answers;
+use crate::umask::Umask;
 use crate::view::View;
 use abi::fs::{FileSystem, Handle};
 use engine::Tid;
@@ -14,6 +15,7 @@ pub(crate) struct Proc {
     pub(crate) tgid: i32,
     pub(crate) view: RwLock<Arc<View>>,
     pub(crate) fs: Mutex<Directories>,
+    pub(crate) umask: Umask,
     /// `None` while the host's ids are the ids.
     pub(crate) ids: RwLock<Option<Arc<Credentials>>>,
     /// The view's path of the program, where the host's /proc/PID/exe would say another.
@@ -77,6 +79,12 @@ impl Tasks {
         (Arc::strong_count(&proc) == 1).then_some(proc)
     }
 
+    /// Whether a process has one thread.
+    pub(crate) fn is_alone(&self, proc: &Proc) -> bool {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.values().filter(|p| p.tgid == proc.tgid).count() < 2
+    }
+
     /// Every process once.
     pub(crate) fn processes(&self) -> Vec<Arc<Proc>> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
@@ -93,6 +101,7 @@ impl Proc {
             tgid,
             view: RwLock::new(view),
             fs: Mutex::new(Directories::default()),
+            umask: Umask::default(),
             ids: RwLock::new(None),
             exe: Mutex::new(None),
             pending_exec: Mutex::new(None),
@@ -107,6 +116,7 @@ impl Proc {
             tgid,
             view: RwLock::new(self.view()),
             fs: Mutex::new(self.directories()),
+            umask: self.umask.of_child(),
             ids: RwLock::new(self.ids()),
             exe: Mutex::new(self.exe.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             pending_exec: Mutex::new(None),

@@ -2,12 +2,33 @@
 
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
 use crate::overlay::{Actor, Overlay, Resolved, Seen};
-use abi::fs::{FileKind, SetTime};
+use abi::fs::{FileKind, SetAttr, SetTime};
 use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{Change, Store};
 
 impl Overlay {
+    /// Does all of `changes` to `path`, one after another.
+    ///
+    /// # Errors
+    /// Those of [`truncate`](Self::truncate), [`chown`](Self::chown), [`chmod`](Self::chmod) and
+    /// [`set_times`](Self::set_times), in this order; what was done before stays.
+    pub fn change(&self, path: &[u8], changes: &SetAttr) -> Result<()> {
+        if let Some(size) = changes.size_bytes {
+            self.truncate(path, size)?;
+        }
+        if changes.uid.is_some() || changes.gid.is_some() {
+            self.chown(path, changes.uid, changes.gid)?;
+        }
+        if let Some(perm) = changes.perm {
+            self.chmod(path, u32::from(perm))?;
+        }
+        if changes.atime.is_some() || changes.mtime.is_some() {
+            self.set_times(path, changes.atime, changes.mtime)?;
+        }
+        Ok(())
+    }
+
     /// Changes the permission, set-id and sticky bits of `path`.
     ///
     /// # Errors
@@ -106,7 +127,11 @@ impl Overlay {
             };
             return Ok(store.set_stat(path, &now)?);
         }
-        Ok(store.set_stat(path, change)?)
+        match &seen.at {
+            // What is seen is what the host has, unless something is recorded, which counts then.
+            Resolved::Upper(_) => Ok(store.set_stat_seen(path, change, &seen.stat)?),
+            _ => Ok(store.set_stat(path, change)?),
+        }
     }
 
     /// Sets times of `path`; `None` leaves one alone.

@@ -76,7 +76,9 @@ impl Overlay {
         let is_kept = data.is_some() || stat.kind() != FileKind::Regular || !with_data;
         let stat = if is_kept { stat } else { &empty };
         let source = CopySource { stat, data: data.as_ref(), target: &target, xattrs: &xattrs };
-        Ok(store.copy_up(path, &source)?)
+        store.copy_up(path, &source)?;
+        self.note_change();
+        Ok(())
     }
 
     /// The bytes of a lower file. With `vstat` one that the host keeps from the user is copied up empty: a

@@ -26,6 +26,7 @@ mod attributes;
 mod changes;
 mod copy_up;
 mod create;
+mod looks;
 mod lower;
 mod open;
 mod options;
@@ -38,6 +39,7 @@ mod xattr;
 pub use access::{Credentials, Want, allows};
 pub use changes::{line_of, show, write_line, write_text};
 pub use cow_store::{OFlags, Stat};
+pub use looks::OneCall;
 pub use lower::{
     DirLower, DirectoryLower, FrozenLower, Lower, PatchedLower, TreeLower, is_refusal,
 };

@@ -6,7 +6,7 @@ use abi::fs::{Caller, FileKind};
 use abi::{Errno, Result};
 use cow_store::dir::OpenFile;
 use cow_store::path::canonical;
-use cow_store::{New, OFlags, Store};
+use cow_store::{New, OFlags, Stat, Store};
 
 impl Overlay {
     /// Opens `path` with `flags` of open(2), `O_CREAT`, `O_EXCL`, `O_TRUNC`, `O_PATH` and `O_TMPFILE` among
@@ -35,25 +35,46 @@ impl Overlay {
         permissions: u32,
         caller: Caller,
     ) -> Result<OpenFile> {
+        Ok(self.open_seen(path, flags, permissions, caller)?.0)
+    }
+
+    /// The same, with what [`stat`](Self::stat) says of the file where it was made and that is known from there.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_seen(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<(OpenFile, Option<Stat>)> {
         let path = canonical(path)?;
+        let unseen = |file| (file, None);
         if flags.contains(OFlags::PATH) {
-            return self.open_read(path, flags);
+            return self.open_read(path, flags).map(unseen);
         }
         if flags.contains(OFlags::TMPFILE) {
-            return self.tmpfile(path, flags, permissions, caller);
+            return self.tmpfile(path, flags, permissions, caller).map(unseen);
         }
         let creates = flags.contains(OFlags::CREATE);
         let writes = !(flags & (OFlags::RWMODE | OFlags::TRUNC)).is_empty();
         if !creates && !writes {
-            return self.open_read(path, flags);
+            return self.open_read(path, flags).map(unseen);
         }
         match self.look(path)? {
             Some(_) if creates && flags.contains(OFlags::EXCL) => Err(Errno::EEXIST),
             Some(seen) if seen.stat.is_directory() => Err(Errno::EISDIR),
             Some(seen) if seen.stat.kind() == FileKind::Symlink => Err(Errno::ELOOP),
             Some(_) if flags.contains(OFlags::DIRECTORY) => Err(Errno::ENOTDIR),
-            Some(seen) if writes => self.open_write(path, &seen, flags),
-            Some(_) => self.open_read(path, flags.difference(OFlags::CREATE | OFlags::EXCL)),
+            Some(seen) if writes => {
+                let opened = self.open_write(path, &seen, flags);
+                self.note_change();
+                opened.map(unseen)
+            }
+            Some(_) => {
+                self.open_read(path, flags.difference(OFlags::CREATE | OFlags::EXCL)).map(unseen)
+            }
             None if creates && flags.contains(OFlags::DIRECTORY) => Err(Errno::EINVAL),
             None if creates => self.create(path, flags, permissions, caller),
             None => Err(Errno::ENOENT),
@@ -105,7 +126,7 @@ impl Overlay {
         flags: OFlags,
         permissions: u32,
         caller: Caller,
-    ) -> Result<OpenFile> {
+    ) -> Result<(OpenFile, Option<Stat>)> {
         let _change = self.lock();
         let parent = self.find_parent(path)?;
         let flags = flags | OFlags::CREATE | OFlags::EXCL;
@@ -113,7 +134,7 @@ impl Overlay {
             Actor::Real(tree) => {
                 let fd = tree.try_open(path, flags, permissions)?;
                 tree.give(path, caller)?;
-                return Ok(fd);
+                return Ok((fd, None));
             }
             Actor::Store(store) => store,
         };
@@ -124,15 +145,17 @@ impl Overlay {
             match self.lower().try_open(path, flags, real) {
                 Ok(fd) => {
                     self.lower().give(path, caller)?;
-                    self.own(store, path, &new)?;
-                    return Ok(fd);
+                    let stat = fd.stat()?;
+                    let is_own = self.own_as(store, path, &new, &stat)?;
+                    return Ok((fd, is_own.then(|| self.shown(stat))));
                 }
                 Err(e) if is_refusal(e) => {}
                 Err(e) => return Err(e),
             }
         }
         self.copy_up_parents(store, path)?;
-        Ok(store.create(path, &new, flags)?)
+        let (fd, stat) = store.create_seen(path, &new, flags, self.options().vstat)?;
+        Ok((fd, Some(self.shown(stat))))
     }
 
     /// Opens a file without a name in the directory `path`.
@@ -159,7 +182,7 @@ impl Overlay {
                         other => return other,
                     }
                 }
-                Ok(store.tmpfile(&self.new_file(&seen, permissions, caller, false), flags)?)
+                Ok(store.tmpfile(&self.new_file(&seen.stat, permissions, caller, false), flags)?)
             }
         }
     }
@@ -190,18 +213,18 @@ impl Overlay {
     /// What a file made by `caller` in the directory `parent` looks like.
     pub(crate) fn new_file(
         &self,
-        parent: &Seen,
+        parent: &Stat,
         permissions: u32,
         caller: Caller,
         is_directory: bool,
     ) -> New {
         let mut new = New { permissions, owner: None };
-        let inherits = parent.stat.mode & libc_bits::S_ISGID != 0;
+        let inherits = parent.mode & libc_bits::S_ISGID != 0;
         if inherits && is_directory {
             new.permissions |= libc_bits::S_ISGID;
         }
         if self.options().vstat {
-            let gid = if inherits { parent.stat.gid } else { caller.gid };
+            let gid = if inherits { parent.gid } else { caller.gid };
             new.owner = Some((caller.uid, gid));
         }
         new
@@ -217,23 +240,32 @@ impl Overlay {
 
     /// A file was made for real: where owners are virtual and the host's is another, the store notes it.
     pub(crate) fn own(&self, store: &Store, path: &[u8], new: &New) -> Result<()> {
-        let Some((uid, gid)) = new.owner else { return Ok(()) };
-        let stat = self.lower().stat(path)?;
+        if new.owner.is_none() {
+            return Ok(());
+        }
+        self.own_as(store, path, new, &self.lower().stat(path)?).map(drop)
+    }
+
+    /// The same of a file with the attributes `stat`; whether those are what was wanted.
+    fn own_as(&self, store: &Store, path: &[u8], new: &New, stat: &Stat) -> Result<bool> {
+        let Some((uid, gid)) = new.owner else { return Ok(true) };
         let permissions = match stat.kind() {
             FileKind::Symlink => 0o777,
             _ => new.permissions,
         };
         if (stat.uid, stat.gid, stat.permissions()) == (uid, gid, permissions) {
-            return Ok(());
+            return Ok(true);
         }
         let change =
             cow_store::Change { permissions: Some(permissions), uid: Some(uid), gid: Some(gid) };
         if stat.is_directory() {
-            let seen = Seen { at: Resolved::Lower, stat };
+            let seen = Seen { at: Resolved::Lower, stat: *stat };
             self.copy_up(store, path, &seen, true)?;
-            return Ok(store.set_stat(path, &change)?);
+            store.set_stat(path, &change)?;
+        } else {
+            store.shadow(path, stat, &change)?;
         }
-        Ok(store.shadow(path, &stat, &change)?)
+        Ok(false)
     }
 }
 

@@ -1,12 +1,15 @@
 //! The overlay: which of the trees a name is found in, and its attributes.
 
+use crate::looks::{self, Question};
 use crate::lower::{Lower, is_refusal};
 use crate::options::{Mode, MountOptions};
+use abi::fs::FileKind;
 use abi::module::MountError;
 use abi::{Errno, Result};
 use cow_store::dir::OpenFile;
 use cow_store::path::{canonical, split};
 use cow_store::{Entry, Override, Stat, State, Store};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is laid over the lower tree.
@@ -52,6 +55,18 @@ pub(crate) struct Seen {
     pub(crate) stat: Stat,
 }
 
+/// A change under way; when it is over, what was seen before it is not believed any more.
+pub(crate) struct Change<'a> {
+    changes: &'a AtomicU64,
+    _lock: MutexGuard<'a, ()>,
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// Who acts on a change.
 pub(crate) enum Actor<'a> {
     /// A tree is changed for real.
@@ -70,6 +85,8 @@ pub struct Overlay {
     options: MountOptions,
     /// Held by each change from the look at what is there to the end.
     change: Mutex<()>,
+    /// Counts them.
+    changes: AtomicU64,
 }
 
 impl Overlay {
@@ -90,7 +107,7 @@ impl Overlay {
             let text = format!("mode {:?} does not go with this kind of source", options.mode);
             return Err(MountError::new(Errno::EINVAL, text));
         }
-        Ok(Self { lower, source, options, change: Mutex::new(()) })
+        Ok(Self { lower, source, options, change: Mutex::new(()), changes: AtomicU64::new(0) })
     }
 
     /// The options of the mount.
@@ -117,8 +134,44 @@ impl Overlay {
         &self.source
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Change<'_> {
+        Change {
+            changes: &self.changes,
+            _lock: self.change.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Called behind a change that takes no lock: what was seen before it is not believed.
+    pub(crate) fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn question<'q>(&self, path: &'q [u8], at: &'q Resolved) -> Question<'q> {
+        let changes = self.changes.load(Ordering::Acquire);
+        Question { overlay: std::ptr::from_ref(self).addr(), changes, path, at }
+    }
+
+    /// The attributes of an open file of which fstat(2) says `fstat`, if its name in the view is `path`; `None` if it
+    /// has another name now, or none.
+    #[must_use]
+    pub fn stat_open(&self, path: &[u8], fstat: &Stat) -> Option<Stat> {
+        let path = canonical(path).ok()?;
+        let at = self.resolve(path).ok()?;
+        let question = self.question(path, &at);
+        let stat = match (&at, self.store()) {
+            (Resolved::Upper(entry), Some(store)) if store.is_inode(entry, fstat) => {
+                let stat = store.dressed(*fstat, entry, self.options.vstat);
+                looks::remember(&question, Ok(stat));
+                stat
+            }
+            (Resolved::Lower | Resolved::Shadow(_), _) => {
+                let stat = self.stat_at(path, &at).ok()?;
+                let is_it = (stat.dev, stat.ino) == (fstat.dev, fstat.ino);
+                is_it.then_some(stat)?
+            }
+            _ => return None,
+        };
+        Some(self.shown(stat))
     }
 
     pub(crate) const fn is_mincow(&self) -> bool {
@@ -192,14 +245,29 @@ impl Overlay {
     pub fn stat(&self, path: &[u8]) -> Result<Stat> {
         let path = canonical(path)?;
         let at = self.resolve(path)?;
-        let mut stat = self.stat_at(path, &at)?;
+        Ok(self.shown(self.stat_at(path, &at)?))
+    }
+
+    /// Attributes as people see them.
+    pub(crate) const fn shown(&self, mut stat: Stat) -> Stat {
         if self.options.wok {
             stat.mode |= 0o222;
         }
-        Ok(stat)
+        stat
     }
 
+    /// The attributes of a name, or what was seen of it before in this call.
     fn stat_at(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
+        let question = self.question(path, at);
+        if let Some(answer) = looks::remembered(&question) {
+            return answer;
+        }
+        let answer = self.ask(path, at);
+        looks::remember(&question, answer);
+        answer
+    }
+
+    fn ask(&self, path: &[u8], at: &Resolved) -> Result<Stat> {
         let vstat = self.options.vstat;
         match (at, &self.source) {
             (Resolved::Source | Resolved::Merged, Source::Tree(tree)) => tree.stat(path),
@@ -211,6 +279,9 @@ impl Overlay {
             }
             (Resolved::Linked(group), Source::Store(store)) => Ok(store.stat_group(group, vstat)?),
             (_, Source::Store(store)) if path.is_empty() => self.stat_root(store),
+            (Resolved::Upper(entry), Source::Store(store)) => {
+                Ok(store.stat_of(path, entry, vstat)?)
+            }
             (Resolved::Merged, Source::Store(store)) if self.is_mincow() => {
                 let mut stat = store.stat(path, vstat)?;
                 // Names are made and removed in either of the two.
@@ -335,10 +406,27 @@ impl Overlay {
     /// In check order:
     /// - `EEXIST` for the root, which has none.
     /// - `ENOENT` if there is none; `ENOTDIR` if it is no directory.
-    pub(crate) fn find_parent(&self, path: &[u8]) -> Result<Seen> {
+    pub(crate) fn find_parent(&self, path: &[u8]) -> Result<Stat> {
         let (parent, _) = split(path).ok_or(Errno::EEXIST)?;
+        if let Some(stat) = self.own_parent(parent) {
+            return Ok(stat);
+        }
         let seen = self.find(parent)?;
-        if seen.stat.is_directory() { Ok(seen) } else { Err(Errno::ENOTDIR) }
+        if seen.stat.is_directory() { Ok(seen.stat) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// Mode, owner and group of a directory that is the store's, as far as they matter to what is made in it: one that
+    /// has nothing recorded has no set-id bits, and then nobody asks for the rest.
+    fn own_parent(&self, path: &[u8]) -> Option<Stat> {
+        if path.is_empty() || self.options.is_excepted(path) {
+            return None;
+        }
+        let State::Entry(entry) = self.store()?.lookup(path).ok()? else { return None };
+        let mut stat = Stat { mode: FileKind::Directory.to_mode_bits(), ..Stat::default() };
+        if let Some(attributes) = entry.attributes {
+            attributes.apply(&mut stat, true);
+        }
+        entry.is_directory().then_some(stat)
     }
 
     /// Who changes `path`.

@@ -1,7 +1,7 @@
 //! Removing names.
 
 use crate::lower::is_refusal;
-use crate::overlay::{Actor, Overlay, Resolved};
+use crate::overlay::{Actor, Overlay, Resolved, Seen};
 use abi::{Errno, Result};
 use cow_store::path::canonical;
 use cow_store::{Stat, State, Store};
@@ -17,15 +17,22 @@ impl Overlay {
     pub fn unlink(&self, path: &[u8]) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
-        let seen = self.find(path)?;
-        if seen.stat.is_directory() {
+        // Of what the store has the type is known without a look.
+        let seen = match self.resolve(path)? {
+            Resolved::Upper(entry) if !entry.is_directory() => None,
+            _ => Some(self.find(path)?),
+        };
+        if seen.as_ref().is_some_and(|seen| seen.stat.is_directory()) {
             return Err(Errno::EISDIR);
         }
         let store = match self.actor(path)? {
             Actor::Real(tree) => return tree.try_unlink(path),
             Actor::Store(store) => store,
         };
-        let mut below = self.lower_file(store, path);
+        let mut below = match &seen {
+            Some(Seen { at: Resolved::Lower, stat }) => Some(*stat),
+            _ => self.lower_file(store, path),
+        };
         if self.is_mincow()
             && let Some(stat) = below.filter(|s| !s.is_directory())
         {

@@ -32,6 +32,10 @@ impl<D: Dir> Faulty<D> {
 }
 
 impl<D: Dir> Dir for Faulty<D> {
+    fn own(&mut self) {
+        self.inner.own();
+    }
+
     fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OpenFile> {
         if flags.intersects(OFlags::CREATE | OFlags::TRUNC) {
             self.spend()?;
@@ -101,6 +105,11 @@ impl<D: Dir> Dir for Faulty<D> {
     fn rename(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
         self.spend()?;
         self.inner.rename(from, to, how)
+    }
+
+    fn rename_file(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
+        self.spend()?;
+        self.inner.rename_file(from, to, how)
     }
 
     fn unlink(&self, path: &[u8]) -> Result<()> {

@@ -1,69 +1,26 @@
 //! A directory of the host, reached through an open handle.
 
+mod handles;
+
 use super::copy::{copy, errno};
 use super::{Dir, DirEntry, Move, OpenFile, Scanned};
 use crate::path::split;
 use crate::stat::Stat;
 use abi::fs::{FileKind, Timestamp, XattrFlags};
 use abi::{Errno, Result};
+use handles::Handles;
 use rustix::fs::{
     self, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps,
     Uid,
 };
 use rustix::io;
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 /// The most bytes of one xattr value and of a list of names, `XATTR_SIZE_MAX` of linux/limits.h.
 const XATTR_BYTES_MAX: usize = 65536;
-
-/// How long a directory that was found is asked again without being looked for. One call of a program asks some dozens
-/// of times for names in the same few directories; a rename by others meanwhile has no better claim to either answer.
-const FOUND_LIMIT: Duration = Duration::from_millis(20);
-/// The most directories that are kept open for that.
-const FOUND_MAX: usize = 16;
-
-/// Counts what this process does to directories: whatever handle it is done by, none that was found is believed then.
-static CHANGES: AtomicU64 = AtomicU64::new(0);
-
-/// Directories that were found.
-#[derive(Debug, Default)]
-struct Found {
-    changes: u64,
-    handles: VecDeque<(Vec<u8>, Instant, Arc<OwnedFd>)>,
-}
-
-impl Found {
-    fn get(&mut self, path: &[u8], now: Instant) -> Option<Arc<OwnedFd>> {
-        let changes = CHANGES.load(Ordering::Acquire);
-        if changes != self.changes {
-            self.handles.clear();
-            self.changes = changes;
-        }
-        self.handles.retain(|(_, since, _)| now.saturating_duration_since(*since) < FOUND_LIMIT);
-        self.handles.iter().find(|(known, _, _)| known == path).map(|(_, _, fd)| Arc::clone(fd))
-    }
-
-    fn put(&mut self, path: &[u8], now: Instant, changes: u64, fd: &Arc<OwnedFd>) {
-        if changes != self.changes {
-            return;
-        }
-        if self.handles.len() >= FOUND_MAX {
-            self.handles.pop_front();
-        }
-        self.handles.push_back((path.to_vec(), now, Arc::clone(fd)));
-    }
-}
-
-/// Called behind what may have moved or removed a directory.
-fn directories_change() {
-    CHANGES.fetch_add(1, Ordering::AcqRel);
-}
 
 /// The tree below one open directory. Analogous to a `struct path` that nothing can leave: every access is
 /// openat2(2) with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, so neither a link planted in the tree nor
@@ -72,14 +29,14 @@ fn directories_change() {
 pub struct HostDir {
     root: OwnedFd,
     path: Option<Vec<u8>>,
-    found: Mutex<Found>,
+    handles: Mutex<Handles>,
 }
 
 impl HostDir {
     /// The tree below `root`, an open directory.
     #[must_use]
     pub fn new(root: OwnedFd) -> Self {
-        Self { root, path: None, found: Mutex::default() }
+        Self { root, path: None, handles: Mutex::default() }
     }
 
     /// Tells where it lies, for [`host_path`](Dir::host_path).
@@ -96,24 +53,7 @@ impl HostDir {
     }
 
     fn open_raw(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
-        let path = if path.is_empty() { b"." } else { path };
-        // openat2 refuses a mode without a flag that creates, and mode bits it does not know.
-        let creates = flags.intersects(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
-        let mode = if creates { Mode::from_raw_mode(mode & 0o7777) } else { Mode::empty() };
-        loop {
-            match fs::openat2(
-                &self.root,
-                OsStr::from_bytes(path),
-                flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-                mode,
-                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
-            ) {
-                Ok(fd) => return Ok(fd),
-                // A rename elsewhere in the tree made the kernel doubt the walk: it asks to try again.
-                Err(io::Errno::AGAIN | io::Errno::INTR) => {}
-                Err(e) => return Err(errno(e)),
-            }
-        }
+        open_beneath(&self.root, path, flags, mode)
     }
 
     /// A handle of a directory, for names in it.
@@ -125,20 +65,14 @@ impl HostDir {
         }
     }
 
-    /// Runs `f` with the parent's handle and the last name.
+    /// Runs `f` with the parent's handle and the last name, for changes. Of a tree that others change too the
+    /// parent is looked for anew: what they did before this call counts.
     fn at<R>(
         &self,
         path: &[u8],
         f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
     ) -> Result<R> {
-        match split(path) {
-            None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
-            Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
-            Some((parent, name)) => {
-                let parent = self.open_parent(parent)?;
-                f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
-            }
-        }
+        self.with_parent(path, true, f)
     }
 
     /// As [`at`](Self::at), for looks: the parent may have been found a moment ago.
@@ -147,23 +81,62 @@ impl HostDir {
         path: &[u8],
         f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
     ) -> Result<R> {
-        let Some((parent @ [_, ..], name)) = split(path) else { return self.at(path, f) };
-        let now = Instant::now();
-        let known = self.found().get(parent, now);
-        let parent = match known {
-            Some(known) => known,
-            None => {
-                let changes = CHANGES.load(Ordering::Acquire);
-                let opened = Arc::new(self.open_parent(parent)?);
-                self.found().put(parent, now, changes, &opened);
-                opened
-            }
-        };
-        f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
+        self.with_parent(path, false, f)
     }
 
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with_parent<R>(
+        &self,
+        path: &[u8],
+        changes: bool,
+        f: impl FnOnce(BorrowedFd<'_>, &OsStr) -> io::Result<R>,
+    ) -> Result<R> {
+        match split(path) {
+            None => f(self.root.as_fd(), OsStr::new(".")).map_err(errno),
+            Some((b"", name)) => f(self.root.as_fd(), OsStr::from_bytes(name)).map_err(errno),
+            Some((parent, name)) => {
+                let parent = self.directory(parent, changes)?;
+                f(parent.as_fd(), OsStr::from_bytes(name)).map_err(errno)
+            }
+        }
+    }
+
+    /// The handle of the directory at `path`, which is not the root.
+    fn directory(&self, path: &[u8], anew: bool) -> Result<Arc<OwnedFd>> {
+        {
+            let mut handles = self.handles();
+            if (!anew || handles.is_own())
+                && let Some(known) = handles.get(path)
+            {
+                return Ok(known);
+            }
+        }
+        let before = handles::changes();
+        let opened = Arc::new(self.open_parent(path)?);
+        self.handles().put(path, before, &opened);
+        Ok(opened)
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handle of a directory itself, if the tree is this process' alone and it is known.
+    fn own_directory(&self, path: &[u8]) -> Option<Arc<OwnedFd>> {
+        let mut handles = self.handles();
+        if handles.is_own() { handles.get(path) } else { None }
+    }
+
+    fn rename_with(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
+        let flags = match how {
+            Move::Replace => RenameFlags::empty(),
+            Move::NoReplace => RenameFlags::NOREPLACE,
+            Move::Exchange => RenameFlags::EXCHANGE,
+            Move::Whiteout => RenameFlags::WHITEOUT,
+        };
+        self.at(from, |from_at, from_name| {
+            self.at(to, |at, name| fs::renameat_with(from_at, from_name, at, name, flags))
+                .map_err(rustix_errno)
+        })
     }
 
     /// Runs `f` with a path that reaches the file without following a last link: xattr calls take no
@@ -175,6 +148,28 @@ impl HostDir {
     /// The same for looks.
     fn look_by_proc<R>(&self, path: &[u8], f: impl FnOnce(&OsStr) -> io::Result<R>) -> Result<R> {
         self.look_at(path, |parent, name| f(&by_descriptor(parent, name)))
+    }
+}
+
+/// openat2(2) of a path that leaves the directory `root` neither upwards nor by a link.
+fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags, mode: u32) -> Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    // openat2 refuses a mode without a flag that creates, and mode bits it does not know.
+    let creates = flags.intersects(OFlags::CREATE) || flags.contains(OFlags::TMPFILE);
+    let mode = if creates { Mode::from_raw_mode(mode & 0o7777) } else { Mode::empty() };
+    loop {
+        match fs::openat2(
+            root,
+            OsStr::from_bytes(path),
+            flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            mode,
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+        ) {
+            Ok(fd) => return Ok(fd),
+            // A rename elsewhere in the tree made the kernel doubt the walk: it asks to try again.
+            Err(io::Errno::AGAIN | io::Errno::INTR) => {}
+            Err(e) => return Err(errno(e)),
+        }
     }
 }
 
@@ -221,12 +216,27 @@ fn sized(mut call: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec
 
 impl Dir for HostDir {
     fn open(&self, path: &[u8], flags: OFlags, mode: u32) -> Result<OpenFile> {
+        // The way from the root is long; the directory is at hand where the tree is this process' alone.
+        if let Some((parent @ [_, ..], name)) = split(path)
+            && self.handles().is_own()
+            && let Ok(parent) = self.directory(parent, false)
+        {
+            return open_beneath(&parent, name, flags, mode).map(OpenFile::Host);
+        }
         self.open_raw(path, flags, mode).map(OpenFile::Host)
     }
 
+    fn own(&mut self) {
+        self.handles().own();
+    }
+
     fn stat(&self, path: &[u8]) -> Result<Stat> {
-        let stat =
-            self.look_at(path, |at, name| fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let stat = match self.own_directory(path) {
+            Some(handle) => fs::fstat(handle).map_err(errno)?,
+            None => {
+                self.look_at(path, |at, name| fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW))?
+            }
+        };
         Ok(Stat::from(&stat))
     }
 
@@ -345,18 +355,18 @@ impl Dir for HostDir {
     }
 
     fn rename(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
-        let flags = match how {
-            Move::Replace => RenameFlags::empty(),
-            Move::NoReplace => RenameFlags::NOREPLACE,
-            Move::Exchange => RenameFlags::EXCHANGE,
-            Move::Whiteout => RenameFlags::WHITEOUT,
-        };
-        let done = self.at(from, |from_at, from_name| {
-            self.at(to, |at, name| fs::renameat_with(from_at, from_name, at, name, flags))
-                .map_err(rustix_errno)
-        });
-        directories_change();
+        let done = self.rename_with(from, to, how);
+        {
+            let mut handles = self.handles();
+            handles.drop_below(from);
+            handles.drop_below(to);
+        }
+        handles::directories_change();
         done
+    }
+
+    fn rename_file(&self, from: &[u8], to: &[u8], how: Move) -> Result<()> {
+        self.rename_with(from, to, how)
     }
 
     fn unlink(&self, path: &[u8]) -> Result<()> {
@@ -365,7 +375,8 @@ impl Dir for HostDir {
 
     fn rmdir(&self, path: &[u8]) -> Result<()> {
         let done = self.at(path, |at, name| fs::unlinkat(at, name, AtFlags::REMOVEDIR));
-        directories_change();
+        self.handles().drop_below(path);
+        handles::directories_change();
         done
     }
 

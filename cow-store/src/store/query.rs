@@ -9,6 +9,7 @@ use crate::stat::Stat;
 use crate::tree::{Entry, State};
 use abi::Errno;
 use rustix::fs::OFlags;
+use std::sync::atomic::Ordering;
 
 impl Store {
     /// What the store says about `path`. No system call is made.
@@ -84,10 +85,23 @@ impl Store {
     /// - `ENOENT` if the store has no file there.
     pub fn stat(&self, path: &[u8], with_owner: bool) -> Result<Stat, Error> {
         let path = canonical(path)?;
-        let entry = self.entry(path)?;
-        let mut stat = self.dir.stat(path).map_err(self.host("stat", path))?;
-        self.dress(&mut stat, &entry, with_owner);
-        Ok(stat)
+        self.stat_of(path, &self.entry(path)?, with_owner)
+    }
+
+    /// The same of what [`lookup`](Self::lookup) found a moment ago at `path`, which is canonical.
+    ///
+    /// # Errors
+    /// - [`Error::Host`] as the host refuses.
+    pub fn stat_of(&self, path: &[u8], entry: &Entry, with_owner: bool) -> Result<Stat, Error> {
+        let stat = self.dir.stat(path).map_err(self.host("stat", path))?;
+        Ok(self.dressed(stat, entry, with_owner))
+    }
+
+    /// The attributes in the view of the store's own file `entry`, of which the host says `stat`.
+    #[must_use]
+    pub fn dressed(&self, mut stat: Stat, entry: &Entry, with_owner: bool) -> Stat {
+        self.dress(&mut stat, entry, with_owner);
+        stat
     }
 
     /// The attributes in the view of an open file of the store, named or not, from what fstat(2) says.
@@ -105,6 +119,13 @@ impl Store {
             RawOverride(&text).check(b"")?.apply(&mut stat, with_owner);
         }
         Ok(stat)
+    }
+
+    /// Whether an open file with the attributes `fstat` is the store's own file `entry`.
+    #[must_use]
+    pub fn is_inode(&self, entry: &Entry, fstat: &Stat) -> bool {
+        let device = self.device.load(Ordering::Relaxed);
+        (device, entry.ino) == (fstat.dev, fstat.ino)
     }
 
     /// The entry that has the real inode number `ino`: what an fstat(2) of the host names.

@@ -5,6 +5,7 @@ use abi::Errno;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
 use cow_store::{Access, Change, Error, Lower, New, OFlags, State, Store};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -146,16 +147,46 @@ fn copy_up_keeps_holes_times_and_the_inode_number() {
     assert_eq!(store.stat(b"d/sparse", true).unwrap().ino, below.ino);
 }
 
+/// Puts a link to `outside` in the place of the store's directory `d`.
+fn plant(dir: &Path, outside: &Path) {
+    std::fs::rename(dir.join("d"), dir.join("was-d")).unwrap();
+    std::os::unix::fs::symlink(outside, dir.join("d")).unwrap();
+}
+
+fn names_in(dir: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn a_link_planted_in_the_store_leads_nowhere() {
-    let (lower, dir) = (LowerTree::new(), scratch());
+    let (lower, dir, outside) = (LowerTree::new(), scratch(), scratch());
+    std::fs::write(outside.path().join("f"), "not the store's").unwrap();
     let store = open(&dir, FORMS[0]);
     lower.copy_up(&store, "d/f").unwrap();
-    std::fs::rename(dir.path().join("d"), dir.path().join("was-d")).unwrap();
-    std::os::unix::fs::symlink("/etc", dir.path().join("d")).unwrap();
+    drop(store);
+    let store = open(&dir, FORMS[0]);
+    plant(dir.path(), outside.path());
     assert!(store.open_upper(b"d/f", OFlags::RDONLY).is_err());
     assert!(store.unlink(b"d/f", false).is_err());
-    assert!(store.create(b"d/passwd", &NEW, OFlags::WRONLY).is_err());
+    assert!(store.create(b"d/new", &NEW, OFlags::WRONLY).is_err());
+    assert_eq!(names_in(outside.path()), ["f"]);
+}
+
+#[test]
+fn a_directory_in_use_is_not_left_for_a_link_planted_in_its_place() {
+    let (lower, dir, outside) = (LowerTree::new(), scratch(), scratch());
+    std::fs::write(outside.path().join("f"), "not the store's").unwrap();
+    let store = open(&dir, FORMS[0]);
+    lower.copy_up(&store, "d/f").unwrap();
+    plant(dir.path(), outside.path());
+    assert_eq!(read(&store, "d/f"), "lower f");
+    store.create(b"d/new", &NEW, OFlags::WRONLY).unwrap();
+    store.unlink(b"d/f", false).unwrap();
+    assert_eq!(names_in(outside.path()), ["f"]);
+    assert_eq!(names_in(&dir.path().join("was-d")), ["new"]);
 }
 
 #[test]

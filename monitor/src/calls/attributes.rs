@@ -10,10 +10,11 @@ use abi::fs::{Attr, FallocateMode, FileKind, SetAttr, SetTime, Timestamp};
 use abi::{Errno, Result};
 use engine::Answer;
 use std::sync::Arc;
+use viewfs::OneCall;
 
 /// The file that a call changes.
 enum Object {
-    Inode(Arc<Mount>, Attr),
+    Inode(Box<(Arc<Mount>, Attr)>),
     /// A special file of umdev, whose attributes are its mount's.
     Device,
     Answered(Answer),
@@ -42,17 +43,19 @@ fn of_place(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Object> {
             _ => Err(Errno::ENOENT),
         },
         Some(Place::Host(_)) => Ok(Object::Answered(ctx.by_kernel(named, led)?)),
-        Some(Place::Virtual(v)) => Ok(Object::Inode(Arc::clone(&v.mount), v.attr.clone())),
+        Some(Place::Virtual(v)) => {
+            Ok(Object::Inode(Box::new((Arc::clone(&v.mount), v.attr.clone()))))
+        }
         Some(Place::Device(_)) => Ok(Object::Device),
         Some(Place::Proc(..)) => Err(Errno::EPERM),
     }
 }
 
 fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
-    if let Some(v) = ctx.overlaid(fd)
-        && ctx.row.name != "ftruncate"
+    if ctx.row.name != "ftruncate"
+        && let Some(inode) = ctx.overlaid_inode(fd)
     {
-        return Ok(Object::Inode(v.mount, v.attr));
+        return Ok(Object::Inode(Box::new(inode)));
     }
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Object::Answered(Answer::Native));
@@ -68,7 +71,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
                 return Err(Errno::EINVAL);
             }
             match ctx.m.place_of_file(&file, &mut ctx.walker())? {
-                Place::Virtual(v) => Ok(Object::Inode(v.mount, v.attr)),
+                Place::Virtual(v) => Ok(Object::Inode(Box::new((v.mount, v.attr)))),
                 Place::Device(_) => Ok(Object::Device),
                 Place::Host(_) => host_directory(ctx, &file),
                 Place::Proc(..) => Err(Errno::EPERM),
@@ -105,6 +108,7 @@ fn host_directory(ctx: &Ctx<'_>, file: &crate::vfiles::VFile) -> Result<Object> 
 
 /// chmod, chown, utime and truncate in all their forms.
 pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     let (mount, attr) = match object(ctx)? {
         Object::Answered(answer) => return Ok(answer),
         Object::Device => {
@@ -113,7 +117,7 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
                 _ => Ok(Answer::Return(Ok(0))),
             };
         }
-        Object::Inode(mount, attr) => (mount, attr),
+        Object::Inode(inode) => *inode,
     };
     let changes = wanted(ctx, &mount, &attr)?;
     let fs = tree(&mount)?;
@@ -124,7 +128,10 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
         return Ok(Answer::Return(Ok(0)));
     }
     let changes = if mount.overlay().is_none() { at_one_time(changes) } else { changes };
-    fs.setattr(ctx.caller(), attr.ino, &changes)?;
+    match mount.overlay() {
+        Some(overlay) => overlay.change(attr.ino, &changes)?,
+        None => fs.setattr(ctx.caller(), attr.ino, &changes).map(drop)?,
+    }
     if let Some(size) = changes.size_bytes
         && let Some(file) = ctx.m.vfiles.of_inode(mount.id, attr.ino)
     {

@@ -61,12 +61,14 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32, buffer: u64) -> Result<Answer> {
     if !ctx.m.may_hold_virtual(ctx.tid()) {
         return Ok(Answer::Native);
     }
+    if ctx.m.vfiles.is_empty() && ctx.overlays().is_empty() {
+        return Ok(Answer::Native);
+    }
     let Ok(own) = ctx.tracee.descriptor(fd) else { return Ok(Answer::Native) };
-    if let Some(file) = ctx.m.vfiles.of(&own) {
-        ctx.touch_file(&file);
+    if let Some(file) = ctx.virtual_file(&own) {
         return put(ctx, &file.info(ctx.m)?, buffer);
     }
-    match ctx.overlaid_stat(fd, &own) {
+    match ctx.overlaid_stat(fd, own) {
         Some(info) => put(ctx, &info, buffer),
         None => {
             ctx.tell_agent(Some(fd), b"");

@@ -4,6 +4,7 @@ mod attributes;
 mod claimed;
 mod data;
 mod datagram;
+mod descriptor;
 mod directories;
 mod disks;
 mod exec;
@@ -37,7 +38,7 @@ use crate::tasks::Proc;
 use crate::vfiles::VFile;
 use abi::{Errno, Result};
 use engine::{Answer, Call, Tracee};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use syscalls::{Handler, Row};
@@ -53,6 +54,8 @@ pub(crate) struct Ctx<'a> {
     generation: u64,
     /// The mount that the call came to, for its counts.
     touched: Cell<Option<Arc<Mount>>>,
+    /// What /proc said of descriptors of the caller.
+    links: RefCell<Vec<(i32, Vec<u8>)>>,
 }
 
 impl Ctx<'_> {
@@ -74,11 +77,19 @@ impl Ctx<'_> {
     /// # Errors
     /// - `EBADF` if the descriptor is not open.
     pub(crate) fn open_file(&self, fd: i32) -> Result<Option<(Arc<VFile>, OwnedFd)>> {
-        let found = self.m.vfiles.of_tracee(self.tracee, fd)?;
-        if let Some((file, _)) = &found {
-            self.touch_file(file);
+        if self.is_known_real(fd) {
+            return Ok(None);
         }
-        Ok(found)
+        let Some((file, own)) = self.m.vfiles.of_tracee(self.tracee, fd)? else { return Ok(None) };
+        self.touch_file(&file);
+        Ok(Some((file, own)))
+    }
+
+    /// The virtual file behind a descriptor of ours.
+    pub(crate) fn virtual_file(&self, own: &OwnedFd) -> Option<Arc<VFile>> {
+        let file = self.m.vfiles.of(own)?;
+        self.touch_file(&file);
+        Some(file)
     }
 
     /// Notes the mount of an open file.
@@ -108,7 +119,8 @@ pub(crate) fn dispatch(m: &Monitor, tracee: &dyn Tracee, proc: &Arc<Proc>, call:
         return Answer::Return(Err(Errno::ENOSYS));
     };
     let generation = m.engine().agent().map_or(0, engine::Agent::generation);
-    let ctx = Ctx { m, tracee, proc, call, row, generation, touched: Cell::new(None) };
+    let (touched, links) = (Cell::new(None), RefCell::default());
+    let ctx = Ctx { m, tracee, proc, call, row, generation, touched, links };
     let answer = match family(&ctx) {
         Ok(answer) => filetimes::settle(&ctx, answer),
         Err(errno) => Answer::Return(Err(errno)),
@@ -152,7 +164,7 @@ fn family(ctx: &Ctx<'_>) -> Result<Answer> {
         H::Quota => name::natively_or(ctx, Errno::ENOTBLK),
         H::Acct => name::natively_or(ctx, Errno::EACCES),
         H::Ptrace => Ok(process::ptrace(ctx)),
-        H::Namespace => Ok(Answer::Native),
+        H::Namespace | H::Umask => Ok(process::umask(ctx)),
         H::Read => data::read(ctx),
         H::Write => data::write(ctx),
         H::Transfer => data::transfer(ctx),

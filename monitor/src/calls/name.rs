@@ -2,6 +2,7 @@
 //! kernel does not know the view's.
 
 use super::Ctx;
+use super::descriptor::Start;
 use crate::hostview;
 use crate::namei::{Found, HostPlace, Names, Place, Walk};
 use crate::path;
@@ -104,6 +105,9 @@ impl Ctx<'_> {
 
     fn is_quick_for(&self, named: &Named, change: bool) -> bool {
         let how = How { follow: named.follow, change };
+        if change && named.own.is_none() && self.is_overlays_to_change(named) {
+            return false;
+        }
         let is_native = named.own.is_none()
             && self.m.is_quickly_native(self.proc, self.tid(), named.dirfd, &named.text, how);
         if is_native && !change {
@@ -146,8 +150,7 @@ impl Ctx<'_> {
         if let Some((file, _)) = self.open_file(fd)? {
             return Ok((self.m.place_of_file(&file, walk)?, false));
         }
-        let link = format!("/proc/{}/fd/{fd}", self.tid());
-        let text = hostview::readlink(link.as_bytes()).map_err(|_| Errno::EBADF)?;
+        let text = self.link_text(fd).ok_or(Errno::EBADF)?;
         Ok((self.directory_of_host(walk, &text)?, true))
     }
 
@@ -165,14 +168,12 @@ impl Ctx<'_> {
             self.touch(&found);
             return Ok(Led { found, as_given: same });
         }
-        let absolute = named.text.first() == Some(&b'/');
-        let (start, same) = if absolute {
-            (walk.root_place()?, walk.root.is_none())
-        } else {
-            self.base(&mut walk, named.dirfd)?
-        };
+        let start = self.start(&mut walk, named)?;
         walk.last_stays = named.last_stays;
-        let found = walk.walk(start, &named.text, named.follow)?;
+        let (found, same) = match start {
+            Start::At(place, same) => (walk.walk(place, &named.text, named.follow)?, same),
+            Start::Under(base) => (walk.walk_under(&base, &named.text, named.follow)?, true),
+        };
         self.touch(&found);
         Ok(Led { found, as_given: same && !walk.left_host })
     }
@@ -192,7 +193,7 @@ impl Ctx<'_> {
 
     /// A directory by the text of its /proc link. Under an overlay names are what counts: the host's directory
     /// stands for the view's, so that what is made in it by a relative name is the overlay's to decide.
-    fn directory_of_host(&self, walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
+    pub(super) fn directory_of_host(&self, walk: &mut Walk<'_>, text: &[u8]) -> Result<Place> {
         if text.first() != Some(&b'/') {
             return Err(Errno::ENOTDIR);
         }

@@ -14,9 +14,11 @@ use abi::fs::{Attr, FileKind, Name, RenameFlags};
 use abi::{Errno, Result};
 use engine::Answer;
 use std::sync::PoisonError;
+use viewfs::OneCall;
 
 /// mkdir(2), mknod(2), symlink(2) and their `at` forms.
 pub(super) fn make(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     ctx.m.quick.forget_missing();
     let named = ctx.named(0)?;
     if ctx.is_quick_change(&named) {
@@ -103,6 +105,7 @@ fn both_by_kernel(ctx: &Ctx<'_>, pair: &[(Named, Led); 2]) -> Result<Answer> {
 
 /// link(2), linkat(2).
 pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     ctx.m.quick.forget_missing();
     if let Some(answer) = ctx.link_nameless()? {
         return Ok(answer);
@@ -146,6 +149,7 @@ pub(super) fn link(ctx: &Ctx<'_>) -> Result<Answer> {
 
 /// unlink(2), rmdir(2), unlinkat(2).
 pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     let removes_directory = ctx.row.name == "rmdir"
         || ctx.row.name == "unlinkat" && ctx.int(2) & libc::AT_REMOVEDIR != 0;
     if removes_directory {
@@ -208,6 +212,7 @@ fn refusal_of_dots(text: &[u8], removes_directory: bool) -> Errno {
 
 /// rename(2), renameat(2), renameat2(2).
 pub(super) fn rename(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     let Some(pair) = both(ctx)? else { return Ok(by_name(ctx)) };
     let flags = if ctx.row.name == "renameat2" { ctx.arg(4) as u32 } else { 0 };
     let flags = RenameFlags::from_bits(flags).ok_or(Errno::EINVAL)?;

@@ -18,6 +18,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, PoisonError};
+use viewfs::OneCall;
 
 /// What the caller asked for.
 #[derive(Clone, Copy)]
@@ -82,6 +83,7 @@ impl Wanted {
 
 /// open(2), creat(2), openat(2), openat2(2).
 pub(super) fn open(ctx: &Ctx<'_>) -> Result<Answer> {
+    let _looks = OneCall::begin();
     let wanted = Wanted::of(ctx)?;
     let named = ctx.named(0)?;
     let is_quick =

@@ -7,11 +7,13 @@ use crate::namei::{Names, Place, VirtualPlace};
 use crate::path;
 use crate::statbuf::Info;
 use crate::view::PRESENT;
-use abi::fs::Name;
+use abi::fs::{Attr, Name};
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use engine::{Answer, Arg, Rewrite};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use viewfs::Stat;
 
 impl Ctx<'_> {
     /// The overlays of this view, the topmost first.
@@ -27,13 +29,14 @@ impl Ctx<'_> {
             .filter(|m| view.sees(m.view, m.born, PRESENT))
             .cloned()
             .collect();
-        all.sort_by_key(|m| std::cmp::Reverse(m.rank(PRESENT)));
+        if all.len() > 1 {
+            all.sort_by_key(|m| std::cmp::Reverse(m.rank(PRESENT)));
+        }
         all
     }
 
     fn link_of(&self, fd: i32) -> Option<Vec<u8>> {
-        let link = hostview::readlink(format!("/proc/{}/fd/{fd}", self.tid()).as_bytes()).ok()?;
-        (link.first() == Some(&b'/')).then_some(link)
+        self.link_text(fd).filter(|link| link.first() == Some(&b'/'))
     }
 
     /// The inode of the view behind a descriptor that is the host's, if an overlay has it.
@@ -42,6 +45,24 @@ impl Ctx<'_> {
             return None;
         }
         self.overlaid_file_of(&self.link_of(fd)?)
+    }
+
+    /// The same for a change of the file itself: one that was met before is known by its inode, without its name.
+    pub(super) fn overlaid_inode(&self, fd: i32) -> Option<(Arc<Mount>, Attr)> {
+        let overlays = self.overlays();
+        if overlays.is_empty() {
+            return None;
+        }
+        let fstat = OpenFile::from(self.tracee.descriptor(fd).ok()?).stat().ok()?;
+        // Where one overlay lies on another, the name tells which of them has the file.
+        if let [mount] = overlays.as_slice()
+            && let Some((_, _, attr)) = mount.overlay()?.of_descriptor(&fstat)
+        {
+            return Some((Arc::clone(mount), attr));
+        }
+        let v = self.overlaid(fd)?;
+        v.mount.overlay()?.meet(&fstat, &path_below(&v));
+        Some((v.mount, v.attr))
     }
 
     /// What a magic link of /proc leads to, if an overlay has it: opening it for writing is the overlay's to do.
@@ -140,19 +161,25 @@ impl Ctx<'_> {
         })
     }
 
-    /// What fstat(2) shows of such a descriptor, of which `own` is ours; `None` where the host's answer is the view's.
-    pub(super) fn overlaid_stat(&self, fd: i32, own: &OwnedFd) -> Option<Info> {
+    /// What fstat(2) shows of such a descriptor, of which `own` is a copy; `None` where the host's answer is the
+    /// view's.
+    pub(super) fn overlaid_stat(&self, fd: i32, own: OwnedFd) -> Option<Info> {
         let overlays = self.overlays();
         if overlays.iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
             return None;
         }
+        let own = OpenFile::from(own);
+        if let [mount] = overlays.as_slice()
+            && let Some(fs) = mount.overlay()
+            && let Some((path, stat, _)) = fs.of_descriptor(&own.stat().ok()?)
+        {
+            return (!fs.is_lower(&path)).then(|| info_of_overlay(mount, &stat));
+        }
         let link = self.link_of(fd)?;
         for mount in &overlays {
             let fs = mount.overlay()?;
-            if let Some(stat) = fs.stat_of_descriptor(own, &link) {
-                let mut attr = stat.to_attr();
-                attr.ino = abi::fs::Ino(stat.ino);
-                return Some(Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id });
+            if let Some(stat) = fs.stat_of_descriptor(&own, &link) {
+                return Some(info_of_overlay(mount, &stat));
             }
             if fs.path_of_host(&link).is_some() {
                 // Its numbers count, whatever those say that it lies on.
@@ -166,6 +193,12 @@ impl Ctx<'_> {
         }
         Some(self.m.virtual_info(&mount, fs.attr(&rest).ok()?))
     }
+}
+
+fn info_of_overlay(mount: &Mount, stat: &Stat) -> Info {
+    let mut attr = stat.to_attr();
+    attr.ino = abi::fs::Ino(stat.ino);
+    Info { dev: stat.dev, attr, mount_id: 1_000_000 + mount.id }
 }
 
 fn path_below(v: &VirtualPlace) -> Vec<u8> {

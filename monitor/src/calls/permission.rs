@@ -162,12 +162,12 @@ impl Ctx<'_> {
 
     /// The umask of the calling process.
     pub(crate) fn umask(&self) -> u32 {
-        crate::hostview::status(self.tid())
-            .and_then(|s| {
-                let line = s.lines().find_map(|l| l.strip_prefix("Umask:"))?;
-                u32::from_str_radix(line.trim(), 8).ok()
-            })
-            .unwrap_or(0o022)
+        let ask = || {
+            let status = crate::hostview::status(self.tid())?;
+            let line = status.lines().find_map(|l| l.strip_prefix("Umask:"))?;
+            u32::from_str_radix(line.trim(), 8).ok()
+        };
+        self.proc.umask.get(ask).unwrap_or(0o022)
     }
 }
 

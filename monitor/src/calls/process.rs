@@ -1,4 +1,4 @@
-//! ptrace(2): a debugger of the view takes the place of our own ptrace.
+//! ptrace(2): a debugger of the view takes the place of our own ptrace; and the umask, which is remembered.
 
 use super::Ctx;
 use abi::Errno;
@@ -27,6 +27,20 @@ pub(super) fn ptrace(ctx: &Ctx<'_>) -> Answer {
         }
         _ => Answer::Native,
     }
+}
+
+/// umask(2), and clone(2) and unshare(2) where they change who shares it: the kernel's, but what they mean for the
+/// next call that makes a name is noted. The new mask counts a moment before it is set, which nobody can tell.
+pub(super) fn umask(ctx: &Ctx<'_>) -> Answer {
+    let is_alone = ctx.m.tasks.is_alone(ctx.proc);
+    match ctx.row.name {
+        "umask" => ctx.proc.umask.set(ctx.arg(0) as u32, is_alone),
+        "clone" => ctx.proc.umask.share(),
+        // Who has one thread shares it with nobody already, or is known to.
+        _ if is_alone => {}
+        _ => ctx.proc.umask.share(),
+    }
+    Answer::Native
 }
 
 /// Whether a process, or a forebear whose filters it has, was given data by the monitor call by call: those calls

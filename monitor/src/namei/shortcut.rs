@@ -39,18 +39,30 @@ impl Walk<'_> {
     /// The directory that a path leads to before its last component, and that component; `None` where the way has to
     /// be walked.
     pub(super) fn shortcut(&mut self, start: &Place, wanted: &[u8]) -> Option<(Place, Vec<u8>)> {
+        if start.names().0.len() != 1 {
+            return None;
+        }
+        self.shortcut_from(start.view_path(), wanted)
+    }
+
+    /// The same from the directory with the canonical path `start`.
+    pub(super) fn shortcut_from(
+        &mut self,
+        start: &[u8],
+        wanted: &[u8],
+    ) -> Option<(Place, Vec<u8>)> {
         let is_plain = self.root.is_none()
             && !self.mounts.overlays().is_empty()
             && !path::has_dotdot(wanted)
             && !wanted.ends_with(b"/.")
             && wanted != b".";
-        if !is_plain || start.names().0.len() != 1 {
+        if !is_plain {
             return None;
         }
         let full = if wanted[0] == b'/' {
             path::normalize(wanted)
         } else {
-            path::normalize(&path::append(start.view_path(), wanted))
+            path::normalize(&path::append(start, wanted))
         };
         let (dir, name) = path::split(&full)?;
         let (mount, rest) = self.overlay_of(dir)?;

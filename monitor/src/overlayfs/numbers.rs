@@ -4,7 +4,7 @@
 //! openers share what is open.
 
 use cow_store::dir::OpenFile;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The number of the mount's root.
@@ -26,7 +26,8 @@ struct Node {
 /// The table of one mount.
 pub(super) struct Numbers {
     next: u64,
-    by_path: HashMap<Vec<u8>, u64>,
+    /// In order, so that what is below a directory is found without a look at all others.
+    by_path: BTreeMap<Vec<u8>, u64>,
     by_ino: HashMap<u64, Node>,
     /// Files with several names, by what stat(2) shows of them.
     linked: HashMap<(u64, u64), u64>,
@@ -39,7 +40,7 @@ impl Numbers {
         let root = Node { paths: vec![Vec::new()], ..Node::default() };
         Self {
             next: ROOT + 1,
-            by_path: HashMap::from([(Vec::new(), ROOT)]),
+            by_path: BTreeMap::from([(Vec::new(), ROOT)]),
             by_ino: HashMap::from([(ROOT, root)]),
             linked: HashMap::new(),
             moved: HashMap::new(),
@@ -140,6 +141,15 @@ impl Numbers {
         self.moved.retain(|_, n| *n != ino);
     }
 
+    /// The paths that are known at and below `top`, which is not the root, with their numbers.
+    fn at_and_below(&self, top: &[u8]) -> Vec<(Vec<u8>, u64)> {
+        let below = [top, b"/"].concat();
+        let itself = self.by_path.get_key_value(top).into_iter();
+        let others = self.by_path.range(below.clone()..);
+        let others = others.take_while(|(path, _)| path.starts_with(&below));
+        itself.chain(others).map(|(path, number)| (path.clone(), *number)).collect()
+    }
+
     /// Paths at and below `from` are at and below `to`; with `exchange` the other way too. What was at `to` is
     /// gone, and `kept` is what is open of it.
     pub(super) fn renamed(
@@ -149,21 +159,17 @@ impl Numbers {
         exchange: bool,
         kept: Option<Arc<OpenFile>>,
     ) {
-        let under = |path: &[u8], top: &[u8]| -> Option<Vec<u8>> {
-            let rest = path.strip_prefix(top)?;
-            (rest.is_empty() || rest.first() == Some(&b'/')).then(|| rest.to_vec())
-        };
         if !exchange {
             self.removed(to, kept);
         }
         let mut moves = Vec::new();
-        for (path, number) in &self.by_path {
-            if let Some(rest) = under(path, from) {
-                moves.push((*number, path.clone(), Some([to, &rest].concat())));
-            } else if let Some(rest) = under(path, to) {
-                let back = exchange.then(|| [from, &rest].concat());
-                moves.push((*number, path.clone(), back));
-            }
+        for (old, number) in self.at_and_below(from) {
+            let new = [to, &old[from.len()..]].concat();
+            moves.push((number, old, Some(new)));
+        }
+        for (old, number) in self.at_and_below(to) {
+            let back = exchange.then(|| [from, &old[to.len()..]].concat());
+            moves.push((number, old, back));
         }
         for (_, old, _) in &moves {
             self.by_path.remove(old);

@@ -87,6 +87,11 @@ impl Accelerator {
         made.as_ref()
     }
 
+    /// Whether it is there.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running().is_some()
+    }
+
     /// The mount if it is there already.
     pub(super) fn running(&self) -> Option<&Arc<KernelFiles>> {
         self.files.get().and_then(Option::as_ref)

@@ -29,6 +29,8 @@ pub enum Handler {
     Readlink,
     /// mkdir, mkdirat.
     Mkdir,
+    /// umask, and clone where it is shared otherwise than by threads.
+    Umask,
     /// mknod, mknodat.
     Mknod,
     /// rename, renameat, renameat2.

@@ -1,11 +1,17 @@
 //! Who the process is, and what the system is called.
 
+use super::NAMES;
 use crate::group::{Group, Test, Trap};
 use crate::handler::Handler;
 use crate::row::Row;
 
 const IDS: &[Trap] = &[Trap::always(Group::Ids)];
 const UNAME: &[Trap] = &[Trap::always(Group::Uname)];
+
+const CLONE_FS: u32 = libc::CLONE_FS as u32;
+const CLONE_THREAD: u32 = libc::CLONE_THREAD as u32;
+/// Threads have both; a process that shares its umask with another has the first alone.
+const FS_OR_THREAD: u32 = CLONE_FS | CLONE_THREAD;
 
 const LATER: &str = "the kernel's until ids are virtual";
 
@@ -27,7 +33,7 @@ const PRCTL: &[Trap] = &[
     Trap::when(Group::Ids, &[option(libc::PR_CAP_AMBIENT)]),
 ];
 
-/// Ids, groups, capabilities, and uname.
+/// Ids, groups, capabilities, umask, and uname.
 pub(super) const IDENTITY: &[Row] = &[
     Row::new("getuid", 102, Handler::GetId, IDS).planned(LATER),
     Row::new("getgid", 104, Handler::GetId, IDS).planned(LATER),
@@ -53,4 +59,16 @@ pub(super) const IDENTITY: &[Row] = &[
         .note("for root in the view and who mounted the names"),
     Row::new("setdomainname", 171, Handler::Uname, UNAME)
         .note("for root in the view and who mounted the names"),
+    Row::new("umask", 95, Handler::Umask, NAMES)
+        .note("remembered, so that making a name asks nobody for it"),
+    Row::new(
+        "clone",
+        56,
+        Handler::Umask,
+        &[
+            Trap::when(Group::Names, &[Test::Masked(0, FS_OR_THREAD, CLONE_FS)]),
+            Trap::when(Group::Names, &[Test::Masked(0, FS_OR_THREAD, CLONE_THREAD)]),
+        ],
+    )
+    .note("trapped where the umask is shared otherwise than by threads; the flags of new namespaces are not looked at"),
 ];

@@ -90,7 +90,7 @@ pub(super) const MOUNTS: &[Row] = &[
         "unshare",
         272,
         Handler::Namespace,
-        &[Trap::when(Group::Names, &[Test::Has(0, NAMESPACES)])],
+        &[Trap::when(Group::Names, &[Test::Has(0, NAMESPACES | libc::CLONE_FS as u32)])],
     )
     .partial("the view's mounts stay what they are in a new mount namespace"),
     Row::new(
