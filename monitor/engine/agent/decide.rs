@@ -17,6 +17,8 @@ pub trait Kernel {
     fn text<'r>(&self, address: u64, room: &'r mut Room) -> Option<&'r [u8]>;
     /// Two bytes at an address; `None` if that is not readable.
     fn half(&self, address: u64) -> Option<u16>;
+    /// Whether newfstatat(2) says ENOENT of a name.
+    fn is_missing(&self, dirfd: u64, text: &[u8]) -> bool;
     /// newfstatat(2) of a descriptor itself, or of a name that is not followed (`path` not 0).
     fn attributes(&self, dirfd: u64, path: u64) -> Result<Attributes, i64>;
 }
@@ -82,6 +84,7 @@ pub fn is_decided(number: u64) -> bool {
             | FSTAT
             | LSTAT
             | 21
+            | 79
             | 89
             | 191
             | 192
@@ -104,6 +107,7 @@ pub fn decide(kernel: &impl Kernel, board: &Board<'_>, number: u64, a: [u64; 5])
         STAT => agent.stat(LSTAT, AT_FDCWD, a[0], a, true, Some((a[1], 24))),
         LSTAT => agent.stat(LSTAT, AT_FDCWD, a[0], a, false, None),
         FSTAT => agent.of_descriptor(number, a),
+        79 => agent.working_directory(a),
         217 => agent.entries(a),
         191 | 194 => agent.attribute(number, a, true),
         192 | 195 => agent.attribute(number, a, false),
@@ -129,6 +133,18 @@ pub fn decide(kernel: &impl Kernel, board: &Board<'_>, number: u64, a: [u64; 5])
         _ => None,
     }
 }
+
+/// What is known of a name before the kernel is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// The kernel may have it.
+    Native,
+    /// A directory on the way is neither the kernel's nor the view's.
+    Missing,
+}
+
+/// How many directories that do not exist are looked through.
+const LEVELS_MAX: usize = 3;
 
 struct Agent<'a, K> {
     kernel: &'a K,
@@ -189,7 +205,7 @@ impl<'a, K: Kernel> Agent<'a, K> {
     }
 
     /// Whether the kernel may look at this name, a link as its last component not followed.
-    fn may_have(&self, dirfd: u64, address: u64) -> Option<()> {
+    fn may_have(&self, dirfd: u64, address: u64) -> Option<Name> {
         let mut room = [MaybeUninit::uninit(); ROOM_BYTES];
         let text = self.kernel.text(address, &mut room)?;
         let slash = text.iter().rposition(|&b| b == b'/');
@@ -209,13 +225,40 @@ impl<'a, K: Kernel> Agent<'a, K> {
         };
         let directory = match slash {
             Some(slash) => {
-                let text = base.then(text.get(..slash)?);
-                self.known(text.directory(self.generation, self.view))?
+                let text = text.get(..slash)?;
+                match self.known(base.then(text).directory(self.generation, self.view)) {
+                    Some(directory) => directory,
+                    None => return self.is_missing(dirfd, base, text).then_some(Name::Missing),
+                }
             }
             None => base,
         };
         let key = directory.then(b"/").then(name).node();
-        (!self.is_node(key)).then_some(())
+        (!self.is_node(key)).then_some(Name::Native)
+    }
+
+    /// Whether a directory does not exist because the first component behind one that is known does not: compilers
+    /// look for each header in many places.
+    fn is_missing(&self, dirfd: u64, base: Path, directory: &[u8]) -> bool {
+        let mut text = directory;
+        for _ in 0..LEVELS_MAX {
+            let Some(slash) = text.iter().rposition(|&b| b == b'/').filter(|&s| s > 0) else {
+                return false;
+            };
+            let (Some(above), Some(name)) = (text.get(..slash), text.get(slash + 1..)) else {
+                return false;
+            };
+            if matches!(name, b"" | b"." | b"..") {
+                return false;
+            }
+            if let Some(known) = self.known(base.then(above).directory(self.generation, self.view))
+            {
+                return !self.is_node(known.then(b"/").then(name).node())
+                    && self.kernel.is_missing(dirfd, text);
+            }
+            text = above;
+        }
+        false
     }
 
     /// `args` are those of the call that does not follow; `mode` is where the result has the type: address and offset.
@@ -228,7 +271,9 @@ impl<'a, K: Kernel> Agent<'a, K> {
         follow: bool,
         mode: Option<(u64, u64)>,
     ) -> Option<i64> {
-        self.may_have(dirfd, path)?;
+        if self.may_have(dirfd, path)? == Name::Missing {
+            return Some(ENOENT);
+        }
         match self.kernel.call(number, args) {
             0 if follow => {
                 let (buffer, offset) = mode?;
@@ -275,6 +320,13 @@ impl<'a, K: Kernel> Agent<'a, K> {
         if is_own { self.of_descriptor(number, args) } else { None }
     }
 
+    /// getcwd(2) of a process whose working directory and root are the kernel's.
+    fn working_directory(&self, args: [u64; 5]) -> Option<i64> {
+        let result =
+            if self.off & layout::OFF_CWD == 0 { self.kernel.call(79, args) } else { return None };
+        (result > 0).then_some(result)
+    }
+
     /// getdents64(2) of a directory in which no overlay has a name.
     fn entries(&self, args: [u64; 5]) -> Option<i64> {
         let found = self.kernel.attributes(args[0], 0).ok()?;
@@ -287,7 +339,9 @@ impl<'a, K: Kernel> Agent<'a, K> {
 
     /// getxattr(2), listxattr(2), and their forms that do not follow.
     fn attribute(&self, number: u64, args: [u64; 5], follow: bool) -> Option<i64> {
-        self.may_have(AT_FDCWD, args[0])?;
+        if self.may_have(AT_FDCWD, args[0])? == Name::Missing {
+            return Some(ENOENT);
+        }
         if follow && self.kernel.attributes(AT_FDCWD, args[0]).ok()?.mode & S_IFMT == S_IFLNK {
             return None;
         }
@@ -302,7 +356,9 @@ impl<'a, K: Kernel> Agent<'a, K> {
         if mode & !5 != 0 {
             return None;
         }
-        self.may_have(dirfd, path)?;
+        if self.may_have(dirfd, path)? == Name::Missing {
+            return Some(ENOENT);
+        }
         match self.kernel.attributes(dirfd, path) {
             Ok(found) if found.mode & S_IFMT == S_IFLNK => return None,
             Ok(_) => {}
@@ -319,7 +375,9 @@ impl<'a, K: Kernel> Agent<'a, K> {
         if flags as u32 as u64 & !LOOKING != 0 {
             return None;
         }
-        self.may_have(dirfd, path)?;
+        if self.may_have(dirfd, path)? == Name::Missing {
+            return Some(ENOENT);
+        }
         // A link is refused then, and not followed to where the view may differ.
         match self.kernel.call(257, [dirfd, path, flags | O_NOFOLLOW, 0, 0]) {
             ENOTDIR if flags & O_DIRECTORY != 0 && flags & O_NOFOLLOW == 0 => None,
@@ -329,7 +387,9 @@ impl<'a, K: Kernel> Agent<'a, K> {
     }
 
     fn readlink(&self, number: u64, dirfd: u64, path: u64, args: [u64; 5]) -> Option<i64> {
-        self.may_have(dirfd, path)?;
+        if self.may_have(dirfd, path)? == Name::Missing {
+            return Some(ENOENT);
+        }
         match self.kernel.call(number, args) {
             result @ (0.. | ENOENT | ENOTDIR | EINVAL) => Some(result),
             _ => None,

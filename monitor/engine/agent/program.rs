@@ -118,6 +118,8 @@ global_asm!(
     not_mine = const NOT_MINE,
 );
 
+const ENOENT: i64 = -2;
+
 /// No result of a system call.
 const NOT_MINE: i64 = i64::MIN;
 
@@ -174,6 +176,16 @@ impl Kernel for Here {
                  in("rdx") 2, lateout("rax") result, lateout("rcx") _);
         }
         (result == 0).then_some(found)
+    }
+
+    fn is_missing(&self, dirfd: u64, text: &[u8]) -> bool {
+        let mut own: Room = [MaybeUninit::uninit(); 256];
+        for (to, from) in own.iter_mut().zip(text.iter().chain(&[0])) {
+            to.write(*from);
+        }
+        // A text that comes from a room is shorter than one.
+        text.len() < own.len()
+            && matches!(self.attributes(dirfd, own.as_ptr() as u64), Err(ENOENT))
     }
 
     fn attributes(&self, dirfd: u64, path: u64) -> Result<Attributes, i64> {

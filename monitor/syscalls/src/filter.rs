@@ -101,13 +101,13 @@ pub fn verdict(groups: GroupSet, call: &SeccompData) -> Verdict {
     }
 }
 
-/// The calls that an agent in a process may make by itself: stat, fstat, lstat, access, readlink, getxattr, lgetxattr,
+/// The calls that an agent in a process may make by itself: stat, fstat, lstat, access, getcwd, readlink, getxattr, lgetxattr,
 /// listxattr, llistxattr, getdents64, openat, newfstatat, readlinkat, faccessat, statx, faccessat2.
 #[must_use]
 pub const fn is_passed(number: u32) -> bool {
     matches!(
         number,
-        4..=6 | 21 | 89 | 191 | 192 | 194 | 195 | 217 | 257 | 262 | 267 | 269 | 332 | 439
+        4..=6 | 21 | 79 | 89 | 191 | 192 | 194 | 195 | 217 | 257 | 262 | 267 | 269 | 332 | 439
     )
 }
 

@@ -41,6 +41,10 @@ impl Kernel for Table {
         self.modes.get(&b"followed"[..]).map(|&mode| mode as u16)
     }
 
+    fn is_missing(&self, _: u64, text: &[u8]) -> bool {
+        !self.modes.contains_key(text)
+    }
+
     fn attributes(&self, dirfd: u64, path: u64) -> Result<Attributes, i64> {
         let name = if path == 0 { &b""[..] } else { self.texts.get(&path).ok_or(-14)? };
         let mode = *self.modes.get(name).ok_or(ENOENT)?;
@@ -83,7 +87,7 @@ impl Place {
 fn a_name_is_decided_if_its_directory_is_known_and_no_overlay_has_it() {
     let place = Place::new();
     assert_eq!(place.lstat(b"/usr/bin"), Some(0));
-    for unknown in [&b"/etc/passwd"[..], b"/usr/bin/ls", b"/", b"/usr/", b"/usr/..", b"/usr/.", b""]
+    for unknown in [&b"/etc/passwd"[..], b"/usr/../x/y", b"/", b"/usr/", b"/usr/..", b"/usr/.", b""]
     {
         assert_eq!(place.lstat(unknown), None, "{unknown:?}");
     }
@@ -92,6 +96,20 @@ fn a_name_is_decided_if_its_directory_is_known_and_no_overlay_has_it() {
     place.agent.add_node(place.agent.path(b"/usr/bin"));
     assert_eq!(place.lstat(b"/usr/bin"), None);
     assert_eq!(place.lstat(b"/usr/lib"), Some(0));
+}
+
+#[test]
+fn a_name_in_a_directory_that_is_not_there_is_not_there() {
+    let place = Place::new();
+    let table = |modes: &[&'static [u8]]| Table {
+        texts: HashMap::from([(1, &b"/usr/no/deeper/x"[..])]),
+        modes: modes.iter().map(|name| (*name, DIRECTORY)).collect(),
+        ..Table::default()
+    };
+    assert_eq!(place.decide(&table(&[]), 6, [1, 2, 0, 0, 0]), Some(ENOENT));
+    assert_eq!(place.decide(&table(&[b"/usr/no"]), 6, [1, 2, 0, 0, 0]), None, "it is there");
+    place.agent.add_node(place.agent.path(b"/usr/no"));
+    assert_eq!(place.decide(&table(&[]), 6, [1, 2, 0, 0, 0]), None, "in the view it may be");
 }
 
 #[test]
