@@ -1,7 +1,7 @@
 //! What the monitor tells all agents.
 
 use super::layout::{self, Path};
-use crate::sys::shared::SharedWords;
+use crate::sys::mapping::MappedWords;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -21,7 +21,7 @@ pub const AGENT_MAP: &str = "/memfd:umview-agent (deleted)\n";
 /// while something is published.
 pub struct Agent {
     file: File,
-    pub(super) board: SharedWords,
+    pub(super) board: MappedWords,
     pass: u64,
     /// Which entry of a bucket is taken next; also the lock of all writers.
     writer: Mutex<usize>,
@@ -52,7 +52,7 @@ impl Agent {
         file.write_all(super::IMAGE)?;
         file.set_len(layout::MAPPING_BYTES as u64)?;
         fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW))?;
-        let board = SharedWords::map(&file, layout::BOARD, layout::MAPPING_BYTES - layout::BOARD)?;
+        let board = MappedWords::map(&file, layout::BOARD, layout::MAPPING_BYTES - layout::BOARD)?;
         let words = board.words();
         words[layout::PASS].store(pass, Ordering::Relaxed);
         words[layout::SALT].store(RandomState::new().hash_one(pass), Ordering::Relaxed);

@@ -2,11 +2,11 @@
 //!
 //! One function per kernel request: typed arguments in, `io::Result` out, one unsafe expression inside.
 
+pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod ptrace;
 pub(crate) mod seccomp;
-pub(crate) mod shared;
 
 use std::io;
 

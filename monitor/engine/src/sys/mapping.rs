@@ -7,11 +7,11 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU64;
 
 /// Words of a shared map, for the life of the process.
-pub(crate) struct SharedWords {
+pub(crate) struct MappedWords {
     words: &'static [AtomicU64],
 }
 
-impl SharedWords {
+impl MappedWords {
     /// Maps `bytes` of a file from `offset` on, which is a multiple of the page size.
     pub(crate) fn map(file: &File, offset: usize, bytes: usize) -> io::Result<Self> {
         let len = file.metadata()?.len();
