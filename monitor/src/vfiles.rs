@@ -27,7 +27,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use syscalls::GroupSet;
 use umfuse::kernel_files::DriverFile;
@@ -65,6 +65,8 @@ pub(crate) struct VFile {
     pub(crate) listing: Mutex<Vec<(Vec<u8>, u64, u8)>>,
     /// Young files are not swept: their descriptor may be on its way.
     born: Instant,
+    /// What it was when it lost its last name, where nothing keeps its inode: the number may be another file's since.
+    gone: OnceLock<Attr>,
 }
 
 /// What changes while it is open.
@@ -116,6 +118,11 @@ impl VFile {
     /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
     pub(crate) fn is_kernels(&self) -> bool {
         self.backing.kernel_file().is_some()
+    }
+
+    /// Its attributes at the loss of its last name, where its inode was lost with that.
+    pub(crate) fn gone(&self) -> Option<&Attr> {
+        self.gone.get()
     }
 
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
@@ -344,6 +351,9 @@ impl VFile {
 
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
+        if let (Some(gone), Some(mount)) = (self.gone(), self.mount()) {
+            return Ok(monitor.virtual_info(mount, gone.clone()));
+        }
         match &self.kind {
             VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let attr = self.fs()?.getattr(*ino)?;
@@ -436,7 +446,7 @@ pub(crate) fn device_info(mount: &Mount, number: u32) -> Info {
 
 /// Seconds since 1970 when the monitor looked first.
 fn monitor_start() -> i64 {
-    static START: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    static START: OnceLock<i64> = OnceLock::new();
     *START.get_or_init(|| Timestamp::now().seconds)
 }
 
@@ -478,6 +488,7 @@ impl VFiles {
             state: Mutex::new(State { is_filled: filled, ..State::default() }),
             listing: Mutex::new(Vec::new()),
             born: Instant::now(),
+            gone: OnceLock::new(),
         }))
     }
 
