@@ -8,6 +8,7 @@
 mod backing;
 mod fill;
 mod sweep;
+mod writers;
 
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Mount};
@@ -26,7 +27,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use syscalls::GroupSet;
@@ -67,6 +68,8 @@ pub(crate) struct VFile {
     born: Instant,
     /// What it was when it lost its last name, where nothing keeps its inode: the number may be another file's since.
     gone: OnceLock<Attr>,
+    /// Somebody may have it open for writing.
+    may_be_written: AtomicBool,
 }
 
 /// What changes while it is open.
@@ -489,6 +492,7 @@ impl VFiles {
             listing: Mutex::new(Vec::new()),
             born: Instant::now(),
             gone: OnceLock::new(),
+            may_be_written: AtomicBool::new(false),
         }))
     }
 
@@ -674,6 +678,9 @@ impl VFiles {
             | libc::O_SYNC
             | libc::O_DSYNC
             | if file.is_directory() { libc::O_DIRECTORY } else { 0 };
+        if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            file.may_be_written.store(true, Ordering::Release);
+        }
         let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }
