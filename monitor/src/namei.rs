@@ -95,6 +95,17 @@ impl VirtualPlace {
 }
 
 impl Place {
+    /// With the attributes of now: a working directory may have been entered long ago.
+    pub(crate) fn renewed(mut self) -> Self {
+        if let Self::Virtual(v) = &mut self
+            && v.attr.ino != LOST
+            && let Some(Ok(attr)) = v.mount.tree().map(|fs| fs.getattr(v.attr.ino))
+        {
+            v.attr = attr;
+        }
+        self
+    }
+
     /// Whether it is a directory that was removed, though somebody has it open or works in it.
     fn is_lost(&self) -> bool {
         matches!(self, Self::Virtual(v) if v.attr.ino == LOST)
@@ -320,7 +331,7 @@ impl<'a> Walk<'a> {
         Ok(match begun {
             Some((place, rest)) => (place, split_components(&rest)),
             None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
-            None => (start, split_components(wanted)),
+            None => (start.renewed(), split_components(wanted)),
         })
     }
 
