@@ -179,6 +179,12 @@ impl Monitor {
 
     /// The place that an open virtual file is of.
     pub(crate) fn place_of_file(&self, file: &VFile, walk: &mut Walk<'_>) -> Result<Place> {
+        if let (Some(gone), Some(mount)) = (file.gone(), file.mount()) {
+            let names = crate::namei::Names::of(&file.view_path(), walk.epoch);
+            let mut lost = VirtualPlace { names, mount: Arc::clone(mount), attr: gone.clone() };
+            lost.lose();
+            return Ok(Place::Virtual(lost));
+        }
         match &file.kind {
             VKind::Directory(v) => {
                 let now = file.view_path();

@@ -10,7 +10,7 @@ use crate::procfs;
 use crate::sysfs;
 use crate::tasks::Proc;
 use crate::view::{PRESENT, View};
-use abi::fs::{Attr, FileKind, Name};
+use abi::fs::{Attr, FileKind, Ino, Name};
 use abi::host::Epoch;
 use abi::{Errno, Result};
 use std::collections::VecDeque;
@@ -83,7 +83,34 @@ pub(crate) struct DevicePlace {
     pub(crate) number: u32,
 }
 
+/// The number of an inode that is no more: drivers have none like it.
+const LOST: Ino = Ino(u64::MAX);
+
+impl VirtualPlace {
+    /// It has lost its last name, and its inode with that: nothing is found in it, nor changed of it.
+    pub(crate) fn lose(&mut self) {
+        self.attr.ino = LOST;
+        self.attr.nlink = 0;
+    }
+}
+
 impl Place {
+    /// With the attributes of now: a working directory may have been entered long ago.
+    pub(crate) fn renewed(mut self) -> Self {
+        if let Self::Virtual(v) = &mut self
+            && v.attr.ino != LOST
+            && let Some(Ok(attr)) = v.mount.tree().map(|fs| fs.getattr(v.attr.ino))
+        {
+            v.attr = attr;
+        }
+        self
+    }
+
+    /// Whether it is a directory that was removed, though somebody has it open or works in it.
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Virtual(v) if v.attr.ino == LOST)
+    }
+
     pub(crate) fn names(&self) -> &Names {
         match self {
             Self::Host(h) => &h.names,
@@ -295,14 +322,16 @@ impl<'a> Walk<'a> {
 
     /// Where the walk begins that `walk` is asked for, and what is left to walk there.
     fn begin(&mut self, start: Place, wanted: &[u8]) -> Result<(Place, VecDeque<Vec<u8>>)> {
-        let begun = match self.shortcut(&start, wanted) {
+        // What is found under the former name of a lost directory is not in it.
+        let from = (!start.is_lost() || wanted[0] == b'/').then_some(&start);
+        let begun = match from.and_then(|from| self.shortcut(from, wanted)) {
             Some(begun) => Some(begun),
             None => self.entrance(wanted)?,
         };
         Ok(match begun {
             Some((place, rest)) => (place, split_components(&rest)),
             None if wanted[0] == b'/' => (self.root_place()?, split_components(wanted)),
-            None => (start, split_components(wanted)),
+            None => (start.renewed(), split_components(wanted)),
         })
     }
 
@@ -358,6 +387,9 @@ impl<'a> Walk<'a> {
                 continue;
             }
             parent = place;
+            if parent.is_lost() {
+                return Err(Errno::ENOENT);
+            }
             let child = self.child(&parent, &component)?;
             // /proc/self is the same for kernel and view, though the monitor has to name it.
             let is_self = parent.host_path() == Some(b"/proc");

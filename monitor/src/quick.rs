@@ -252,7 +252,9 @@ impl Monitor {
         if dirfd.is_none() && self.has_virtual_cwd(proc) {
             return false;
         }
-        let is_single = !wanted.contains(&b'/') && wanted != b".." && wanted != b".";
+        // The root's own attributes are an overlay's.
+        let may_be_root = wanted == b"." && !mounts.overlays().is_empty();
+        let is_single = !wanted.contains(&b'/') && wanted != b".." && !may_be_root;
         if is_single
             && !follow
             && !mounts.may_cross(wanted)

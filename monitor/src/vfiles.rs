@@ -8,6 +8,7 @@
 mod backing;
 mod fill;
 mod sweep;
+mod writers;
 
 use crate::monitor::Monitor;
 use crate::mounts::{Content, Mount};
@@ -26,8 +27,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use syscalls::GroupSet;
 use umfuse::kernel_files::DriverFile;
@@ -65,6 +66,10 @@ pub(crate) struct VFile {
     pub(crate) listing: Mutex<Vec<(Vec<u8>, u64, u8)>>,
     /// Young files are not swept: their descriptor may be on its way.
     born: Instant,
+    /// What it was when it lost its last name, where nothing keeps its inode: the number may be another file's since.
+    gone: OnceLock<Attr>,
+    /// Somebody may have it open for writing.
+    may_be_written: AtomicBool,
 }
 
 /// What changes while it is open.
@@ -116,6 +121,11 @@ impl VFile {
     /// Whether the kernel has its pages and asks us for them: all calls but those for attributes are its business.
     pub(crate) fn is_kernels(&self) -> bool {
         self.backing.kernel_file().is_some()
+    }
+
+    /// Its attributes at the loss of its last name, where its inode was lost with that.
+    pub(crate) fn gone(&self) -> Option<&Attr> {
+        self.gone.get()
     }
 
     fn fs(&self) -> Result<&Arc<dyn FileSystem>> {
@@ -344,6 +354,9 @@ impl VFile {
 
     /// Attributes as the view shows them.
     pub(crate) fn info(&self, monitor: &Monitor) -> Result<Info> {
+        if let (Some(gone), Some(mount)) = (self.gone(), self.mount()) {
+            return Ok(monitor.virtual_info(mount, gone.clone()));
+        }
         match &self.kind {
             VKind::File { mount, ino } | VKind::Fifo { mount, ino } => {
                 let attr = self.fs()?.getattr(*ino)?;
@@ -436,7 +449,7 @@ pub(crate) fn device_info(mount: &Mount, number: u32) -> Info {
 
 /// Seconds since 1970 when the monitor looked first.
 fn monitor_start() -> i64 {
-    static START: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    static START: OnceLock<i64> = OnceLock::new();
     *START.get_or_init(|| Timestamp::now().seconds)
 }
 
@@ -478,6 +491,8 @@ impl VFiles {
             state: Mutex::new(State { is_filled: filled, ..State::default() }),
             listing: Mutex::new(Vec::new()),
             born: Instant::now(),
+            gone: OnceLock::new(),
+            may_be_written: AtomicBool::new(false),
         }))
     }
 
@@ -663,6 +678,9 @@ impl VFiles {
             | libc::O_SYNC
             | libc::O_DSYNC
             | if file.is_directory() { libc::O_DIRECTORY } else { 0 };
+        if flags & libc::O_ACCMODE != libc::O_RDONLY {
+            file.may_be_written.store(true, Ordering::Release);
+        }
         let fd = file.backing.open(flags & keep)?;
         Ok(Prepared { fd, groups })
     }

@@ -174,6 +174,7 @@ pub(super) fn getdents(ctx: &Ctx<'_>) -> Result<Answer> {
         && let Some((file, own)) = ctx.open_file(fd)?
     {
         match &file.kind {
+            _ if file.gone().is_some() => return Err(Errno::ENOENT),
             VKind::Directory(dir) => driver_entries(ctx, &file, dir, &own, &mut out)?,
             VKind::HostDirectory(place) => host_entries(ctx, &file, place, &own, &mut out)?,
             _ => return Err(Errno::ENOTDIR),

@@ -161,6 +161,9 @@ impl Program {
                         let file = File::open(path::os(&at))?;
                         Ok(Self::Host(at, file))
                     }
+                    None if ctx.m.vfiles.is_open_for_writing(ctx.m, (v.mount.id, v.attr.ino)) => {
+                        Err(Errno::ETXTBSY)
+                    }
                     None => Ok(Self::Virtual(v.clone())),
                 }
             }

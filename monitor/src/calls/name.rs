@@ -159,6 +159,7 @@ impl Ctx<'_> {
         let mut walk = self.walker();
         if let Some(fd) = named.own {
             let (place, same) = self.base_or_file(&mut walk, fd)?;
+            let place = place.renewed();
             let found = Found {
                 parent: place.clone(),
                 name: Vec::new(),

@@ -188,11 +188,11 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
                 tree(&dir.mount)?.rmdir(ctx.caller(), dir.attr.ino, name)?;
             } else {
                 tree(&dir.mount)?.unlink(ctx.caller(), dir.attr.ino, name)?;
-                lost_a_name(ctx, v);
             }
             if !is_on_no_way(Some(place)) {
                 ctx.m.forget_directories();
             }
+            lost_a_name(ctx, v);
             Ok(Answer::Return(Ok(0)))
         }
         _ => Err(Errno::EPERM),
@@ -294,12 +294,29 @@ fn is_on_no_way(place: Option<&Place>) -> bool {
 
 /// A file that has lost its last name is let go of when nobody has it open: its space is free then.
 fn lost_a_name(ctx: &Ctx<'_>, v: &VirtualPlace) {
+    let is_directory = v.attr.kind == FileKind::Directory;
+    if v.attr.nlink > 1 && !is_directory {
+        return;
+    }
+    ctx.m.vfiles.part(v.mount.id, &v.attr);
     match v.attr.kind {
-        _ if v.attr.nlink > 1 => {}
+        FileKind::Directory => lost_workplace(ctx, v),
         FileKind::Regular => ctx.m.vfiles.let_go_nameless(ctx.m, (v.mount.id, v.attr.ino)),
-        FileKind::Fifo => ctx.m.vfiles.part((v.mount.id, v.attr.ino)),
         FileKind::Socket => ctx.m.sockets.let_go((v.mount.id, v.attr.ino.0)),
         _ => {}
+    }
+}
+
+/// Processes that work in a directory that is no more find nothing there.
+fn lost_workplace(ctx: &Ctx<'_>, lost: &VirtualPlace) {
+    for proc in ctx.m.tasks.processes() {
+        let mut fs = proc.fs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Place::Virtual(v)) = &mut fs.cwd
+            && v.mount.id == lost.mount.id
+            && v.attr.ino == lost.attr.ino
+        {
+            v.lose();
+        }
     }
 }
 

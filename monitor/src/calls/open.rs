@@ -301,7 +301,9 @@ fn before_opening(ctx: &Ctx<'_>, v: &VirtualPlace, wanted: Wanted) -> Result<()>
 /// # Errors
 /// - `ETXTBSY` if a process of the views runs it.
 pub(super) fn refuse_running(ctx: &Ctx<'_>, mount: &Mount, attr: &Attr) -> Result<()> {
-    if attr.kind != FileKind::Regular || attr.perm & 0o111 == 0 || mount.overlay().is_some() {
+    // What runs from a file of the host, the kernel protects.
+    let is_hosts = || mount.tree().is_some_and(|fs| fs.host_path(attr.ino).is_some());
+    if attr.kind != FileKind::Regular || attr.perm & 0o111 == 0 || is_hosts() {
         return Ok(());
     }
     for proc in ctx.m.tasks.processes() {

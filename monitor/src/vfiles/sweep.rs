@@ -5,13 +5,21 @@
 
 use super::{FILES_BEFORE_SWEEP, VFile, VFiles, VKind, backing};
 use crate::monitor::Monitor;
+use crate::namei::Place;
 use crate::path;
 use crate::placeholder::Identity;
 use abi::Result;
-use abi::fs::Ino;
+use abi::fs::{Attr, FileKind, Ino};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+
+impl VFile {
+    fn lose(&self, last: &Attr) {
+        // One that was lost before stays what it was then.
+        let _ = self.gone.set(Attr { nlink: 0, ..last.clone() });
+    }
+}
 
 impl VFiles {
     /// Before somebody else writes to an inode: what is held of it is written back, and let go if it can be.
@@ -45,10 +53,23 @@ impl VFiles {
         }));
     }
 
-    /// A FIFO has no name any more. No handle of the driver's keeps its inode, whose number may be another file's next:
-    /// who has it open keeps the pipe, and nobody is led to it by the number.
-    pub(crate) fn part(&self, (mount, ino): (u64, Ino)) {
-        self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).remove(&(mount, ino.0));
+    /// An inode has lost its last name, and no handle of the driver's keeps it: its number may be another file's next.
+    /// Who has a FIFO open keeps the pipe, and who has a directory open an empty one; nobody is led to them by the
+    /// number, nor from them to whatever has the number next.
+    pub(crate) fn part(&self, mount: u64, last: &Attr) {
+        if last.kind == FileKind::Fifo {
+            let key = (mount, last.ino.0);
+            let fifo = self.by_inode.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            fifo.into_iter().for_each(|file| file.lose(last));
+        }
+        let known = self.by_identity.read().unwrap_or_else(PoisonError::into_inner);
+        for file in known.values() {
+            if let VKind::Directory(v) | VKind::Other(Place::Virtual(v)) = &file.kind
+                && (v.mount.id, v.attr.ino) == (mount, last.ino)
+            {
+                file.lose(last);
+            }
+        }
     }
 
     /// Takes a file that is not in use out of the tables.

@@ -37,26 +37,43 @@ fn misspelt(words: &BTreeSet<&str>) -> BTreeSet<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
-/// The help as it is printed, and the page in roff(7) without its requests.
+/// A page in roff(7) without its requests.
+fn prose(page: &str) -> String {
+    let page = page.replace("\\-", "-").replace("\\fR", " ").replace("\\*(Aq", "'");
+    let plain = page.lines().filter(|line| !line.starts_with('.'));
+    plain.collect::<Vec<_>>().join("\n").replace("\\fB", " ").replace("\\fI", " ")
+}
+
+/// The help as it is printed, and the page, of each command.
 fn texts() -> Vec<String> {
     let mut texts = Vec::new();
     for mut command in pages() {
         texts.push(command.render_long_help().to_string());
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page).expect("a page in memory");
-        let page = String::from_utf8_lossy(&page)
-            .replace("\\-", "-")
-            .replace("\\fR", " ")
-            .replace("\\*(Aq", "'");
-        let plain = page.lines().filter(|line| !line.starts_with('.'));
-        texts.push(plain.collect::<Vec<_>>().join("\n").replace("\\fB", " ").replace("\\fI", " "));
+        texts.push(prose(&String::from_utf8_lossy(&page)));
     }
     texts
 }
 
+/// The pages of `viewfs`, a program of another crate that writes them itself.
+fn texts_of_viewfs() -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--quiet", "-p", "viewos-viewfs", "--bin", "viewfs", "--", "pages"]);
+    let status = cargo.arg(folder.path()).status().expect("cargo starts");
+    assert!(status.success(), "{cargo:?}: {status}");
+    let pages = std::fs::read_dir(folder.path().join("man")).expect("pages");
+    let read = |page: std::fs::DirEntry| std::fs::read_to_string(page.path()).expect("a page");
+    pages.map(|page| prose(&read(page.expect("a page")))).collect()
+}
+
 #[test]
 fn helps_and_manual_pages_are_spelt_right() {
-    let texts = texts();
+    let mut texts = texts();
+    let of_viewfs = texts_of_viewfs();
+    assert!(of_viewfs.len() > 7, "{} pages: those of some command are missing", of_viewfs.len());
+    texts.extend(of_viewfs);
     let used: BTreeSet<&str> =
         texts.iter().flat_map(|text| words(text)).filter(|w| w.len() > 2).collect();
     assert!(used.len() > 400, "{} words: the pages are not read", used.len());

@@ -314,3 +314,55 @@ fn an_image_in_an_overlay_is_mounted_and_written_in_the_store() {
         assert_eq!(before.success(), after.success(), "{combination:?}: the image was changed");
     }
 }
+
+/// What a store on an image does with programs that are written, sockets and files without names; the same on the image
+/// itself, `up`, which has the latter.
+const FILES: &str = r#"python3 - <<'END'
+import os, shutil, socket, subprocess
+def tried(what):
+    try: return what() is None or 'done'
+    except OSError as error: return error.strerror
+for folder in 'mnt', 'up':
+    program = os.path.abspath(folder) + '/program'
+    shutil.copy('/bin/sleep', program)
+    fd = os.open(program, os.O_RDWR)
+    print('written:', tried(lambda: subprocess.run([program, '0'])))
+    reader = os.open(program, os.O_RDONLY)
+    os.close(fd)
+    print('read:', tried(lambda: subprocess.run([program, '0'])))
+    child = subprocess.Popen([program, '60'])
+    print('running:', tried(lambda: os.open(program, os.O_WRONLY)), tried(lambda: os.truncate(program, 0)))
+    child.kill()
+    child.wait()
+    print('ended:', tried(lambda: os.open(program, os.O_WRONLY)))
+    ends = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    ends[0].bind(folder + '/socket')
+    ends[0].listen()
+    ends[1].connect(os.path.abspath(folder) + '/socket')
+    ends[1].send(b'through')
+    print(ends[0].accept()[0].recv(9), oct(os.lstat(folder + '/socket').st_mode), tried(lambda: ends[1].bind(folder + '/socket')))
+    os.unlink(folder + '/socket')
+    print(tried(lambda: socket.socket(socket.AF_UNIX).connect(folder + '/socket')))
+    print('nameless:', tried(lambda: os.open(folder, os.O_TMPFILE | os.O_RDWR)))
+END
+"#;
+
+#[test]
+fn programs_and_sockets_in_a_store_on_an_image_are_what_they_are_on_the_image() {
+    need("python3", "python3");
+    let seen = |nameless: &str| {
+        format!(
+            "written: Text file busy\nread: done\nrunning: Text file busy Text file busy\nended: done\n\
+             b'through' 0o140755 Address already in use\nNo such file or directory\nnameless: {nameless}\n"
+        )
+    };
+    for combination in combinations() {
+        let work = work(combination.1);
+        let line = format!(
+            "{UP} && mkdir up/store && mount -t viewfs -o cow up/store mnt && umask 022 && {FILES}"
+        );
+        let output = view(combination, &work).run(&line);
+        let expected = seen("Operation not supported") + &seen("done");
+        assert_eq!(output.success(), expected, "{combination:?}: {output:?}");
+    }
+}

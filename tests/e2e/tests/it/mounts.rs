@@ -158,3 +158,74 @@ fn programs_run_from_a_mount() {
         );
     }
 }
+
+/// Names that were the host's alone a moment ago, each asked for just before that changes.
+const CHANGING: &str = r#"python3 - <<'END'
+import os, subprocess
+def there(name, **how):
+    try: return os.stat(name, **how).st_size
+    except OSError as error: return os.strerror(error.errno)
+def text(name, **how):
+    with open(os.open(name, os.O_RDONLY, **how)) as file: return file.read()
+here = os.getcwd()
+print(there('made/link/file'), there(here + '/made/link/file'), there('made/link/sub/file'))
+os.mkdir('made')
+print(there('made/link/file'), there('made/link/sub/file'))
+os.symlink(here + '/mnt', 'made/link')
+print(there('made/link/file'), text('made/link/sub/file'))
+for name in 'one', 'two': os.mkdir(name); os.mkdir(name + '/at')
+fd = os.open('one', os.O_RDONLY)
+print(there('at/file', dir_fd=fd), there('at/file', dir_fd=fd))
+subprocess.run(['mount', '--bind', 'mnt/sub', 'two/at'], check=True)
+other = os.open('two', os.O_RDONLY)
+os.dup2(other, fd)
+print(text('at/file', dir_fd=fd), there('at', dir_fd=fd, follow_symlinks=False) == there('mnt/sub'))
+os.mkdir('three')
+os.mkdir('three/at')
+fd = os.open('three', os.O_RDONLY)
+print(there('at/file', dir_fd=fd))
+os.rename('three', 'four')
+subprocess.run(['mount', '--bind', 'mnt/sub', 'four/at'], check=True)
+print(text('at/file', dir_fd=fd))
+subprocess.run(['umount', 'four/at'], check=True)
+os.rmdir('four/at')
+os.symlink('../mnt/sub', 'four/at')
+print(text('at/file', dir_fd=fd), os.readlink('at', dir_fd=fd))
+END
+umount two/at mnt"#;
+
+#[test]
+fn what_was_the_hosts_a_moment_ago_is_the_views_at_once() {
+    need("python3", "python3");
+    let none = "No such file or directory";
+    let seen = format!(
+        "{none} {none} {none}\n{none} {none}\n6 below\n\n{none} {none}\nbelow\n True\n{none}\nbelow\n\nbelow\n ../mnt/sub\n"
+    );
+    for combination in combinations() {
+        for option in ["", "cow"] {
+            let work = Work::new(combination.1);
+            let [store, tree, _] = ["store", "tree", "tree/mnt"].map(|name| work.folder(name));
+            let mut view = View::of(combination).preload("umfuse").preload("viewfs");
+            if option == "cow" {
+                view = view.option(&format!("--mount=viewfs:{store}:/:cow"));
+            }
+            let view = view.folder(std::path::Path::new(&tree));
+            let mount = "mount -t umfusemem none mnt && mkdir mnt/sub && echo above >mnt/file && echo below >mnt/sub/file";
+            let output = view.run(&format!("{mount} && {CHANGING}"));
+            assert_eq!(output.success(), seen, "{combination:?} {option}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_working_directory_shows_the_attributes_that_it_has_now() {
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).preload("umfuse").folder(work.path());
+        let line = "mkdir mnt; mount -t umfusemem none mnt; mkdir mnt/d; cd mnt/d; chmod 700 .; mkdir x; \
+                    stat -c '%a %h' . ../d; touch -d '2001-02-03 04:05:06 UTC' ../d; stat -c %Y . ../d; \
+                    cd x; stat -c %h ..; rmdir ../x; stat -c %h . ..; touch y 2>/dev/null || echo none";
+        let seen = "700 3\n700 3\n981173106\n981173106\n3\n0\n2\nnone\n";
+        assert_eq!(view.run(line).stdout, seen, "{combination:?}");
+    }
+}

@@ -108,3 +108,66 @@ try: socket.socket(socket.AF_UNIX).bind('mnt/d')
 except OSError as e: print(e.errno)
 END
 "#;
+
+/// An inode that only a descriptor or a working directory is left of, while its number is another file's already.
+const LOST: &str = r#"python3 - <<'END'
+import os
+def tried(what):
+    try: return what()
+    except OSError as error: return os.strerror(error.errno)
+def number(name): return os.stat(name).st_ino
+os.mkfifo('mnt/f', 0o640)
+fifo, path, old = os.open('mnt/f', os.O_RDWR), os.open('mnt/f', os.O_PATH), number('mnt/f')
+os.unlink('mnt/f')
+file = os.open('mnt/g', os.O_CREAT | os.O_RDWR, 0o600)
+os.write(file, b'text')
+print('again', number('mnt/g') == old)
+for fd in fifo, path:
+    s = os.fstat(fd)
+    print(oct(s.st_mode), s.st_nlink, s.st_size)
+tried(lambda: os.fchmod(fifo, 0o777))
+print(oct(os.fstat(file).st_mode))
+os.write(fifo, b'pipe')
+print(os.read(fifo, 9))
+for flags in os.O_RDONLY, os.O_PATH:
+    os.mkdir('mnt/d', 0o750)
+    folder, old = os.open('mnt/d', flags), number('mnt/d')
+    os.rmdir('mnt/d')
+    os.mkdir('mnt/e', 0o700)
+    print('again', number('mnt/e') == old)
+    s = os.fstat(folder)
+    print(oct(s.st_mode), s.st_nlink)
+    print(tried(lambda: os.open('x', os.O_CREAT | os.O_RDWR, dir_fd=folder)), tried(lambda: os.mkdir('y', dir_fd=folder)))
+    print(os.listdir('mnt/e'), tried(lambda: os.stat('x', dir_fd=folder)))
+    if flags == os.O_RDONLY: print(os.listdir(folder))
+    os.rmdir('mnt/e')
+top = os.getcwd()
+os.mkdir('mnt/d')
+old = number('mnt/d')
+os.chdir('mnt/d')
+os.mkdir('../v')
+os.rename('../v', '../d')
+os.mkdir('../w')
+print('again', number('../w') == old)
+print(tried(lambda: os.open('x', os.O_CREAT | os.O_RDWR)), tried(lambda: os.listdir('nothing')))
+os.chdir(top)
+print(os.listdir('mnt/d'), os.listdir('mnt/w'))
+END
+"#;
+
+#[test]
+fn a_number_that_is_another_files_leads_nobody_there() {
+    need("mkfs.ext4", "e2fsprogs");
+    need("python3", "python3");
+    let none = "No such file or directory";
+    let folder = format!("again True\n0o40750 0\n{none} {none}\n[] {none}\n");
+    let seen = format!(
+        "again True\n0o10640 0 0\n0o10640 0 0\n0o100600\nb'pipe'\n{folder}[]\n{folder}again True\n{none} {none}\n[] []\n"
+    );
+    for combination in combinations() {
+        let work = Work::new(combination.1);
+        let view = View::of(combination).preload("umfuse").folder(work.path());
+        let output = view.run(&format!("umask 0; {MOUNT}{LOST}"));
+        assert_eq!(output.stdout, seen, "{combination:?}: {output:?}");
+    }
+}
