@@ -33,3 +33,4 @@ mod specials;
 mod terminal;
 mod time_peers;
 mod trial;
+mod umasks;
