@@ -147,6 +147,43 @@ fn copy_up_keeps_holes_times_and_the_inode_number() {
     assert_eq!(store.stat(b"d/sparse", true).unwrap().ino, below.ino);
 }
 
+#[test]
+fn what_the_host_makes_otherwise_gets_its_mode_all_the_same() {
+    let dir = scratch();
+    let store = open(&dir, FORMS[0]);
+    let new = New { permissions: 0o666, owner: None };
+    store.create(b"first", &new, OFlags::WRONLY).unwrap();
+    // Nobody expects a mask to come up later; a directory with a default ACL does the same.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o27));
+    store.create(b"second", &new, OFlags::WRONLY).unwrap();
+    store.create(b"third", &new, OFlags::WRONLY).unwrap();
+    store.mkdir(b"d", &New { permissions: 0o777, ..new }).unwrap();
+    store.mkdir(b"d/e", &New { permissions: 0o777, ..new }).unwrap();
+    drop(store);
+    let store = open(&dir, FORMS[0]);
+    let modes = ["first", "second", "third", "d", "d/e"]
+        .map(|path| store.stat(path.as_bytes(), true).unwrap().permissions());
+    assert_eq!(modes, [0o666, 0o666, 0o666, 0o777, 0o777]);
+    assert_eq!(names_in(&dir.path().join(".viewos/tmp")).len(), 0);
+}
+
+#[test]
+fn a_file_that_nobody_told_the_store_of_is_not_replaced_at_once() {
+    let dir = scratch();
+    let store = open(&dir, FORMS[0]);
+    let new = New { permissions: 0o755, owner: None };
+    store.mkdir(b"d", &new).unwrap();
+    store.mkdir(b"d/e", &new).unwrap();
+    std::fs::write(dir.path().join("d/e/stray"), "stray").unwrap();
+    let refusal = store.create(b"d/e/stray", &new, OFlags::WRONLY).unwrap_err();
+    assert_eq!(refusal.errno(), Errno::EEXIST);
+    assert_eq!(std::fs::read(dir.path().join("d/e/stray")).unwrap(), b"stray");
+    // A directory goes with what nobody knew of.
+    store.rmdir(b"d/e", false).unwrap();
+    assert_eq!(names_in(&dir.path().join("d")).len(), 0);
+    assert_eq!(names_in(&dir.path().join(".viewos/tmp")).len(), 0);
+}
+
 /// Puts a link to `outside` in the place of the store's directory `d`.
 fn plant(dir: &Path, outside: &Path) {
     std::fs::rename(dir.join("d"), dir.join("was-d")).unwrap();

@@ -2,41 +2,41 @@
 
 use e2e::{User, View, Work, combinations, native, need};
 
-/// Shells, a child that changes its own, threads that change their common one, and a process that shares its umask
+/// A child that changes its own, threads that change their common one, and a process that shares its umask
 /// with its parent and nothing else.
 const PROGRAM: &str = r#"
 import ctypes, os, threading
 def made(name):
     os.close(os.open(name, os.O_CREAT | os.O_WRONLY, 0o777))
-    return oct(os.stat(name).st_mode & 0o777)
+    print(oct(os.stat(name).st_mode & 0o777), flush=True)
 os.umask(0o22)
-print(made("first"))
+made("first")
 os.umask(0o77)
-print(made("second"))
+made("second")
 child = os.fork()
 if child == 0:
     os.umask(0)
-    print(made("of a child"), flush=True)
+    made("of a child")
     os._exit(0)
 os.waitpid(child, 0)
-print(made("of its parent"))
+made("of its parent")
 def change():
     os.umask(0o27)
-    print(made("of a thread"))
+    made("of a thread")
 thread = threading.Thread(target=change)
 thread.start()
 thread.join()
-print(made("beside a thread"))
+made("beside a thread")
 os.umask(0o7)
-print(made("alone again"), flush=True)
+made("alone again")
 CLONE_FS, SIGCHLD, CLONE = 0x200, 17, 56
 child = ctypes.CDLL(None).syscall(CLONE, CLONE_FS | SIGCHLD, 0, 0, 0, 0)
 if child == 0:
     os.umask(0o177)
-    print(made("of who shares it"), flush=True)
+    made("of who shares it")
     os._exit(0)
 os.waitpid(child, 0)
-print(made("with whom it is shared"))
+made("with whom it is shared")
 os.mkdir("folder")
 print(oct(os.stat("folder").st_mode & 0o777))
 "#;
