@@ -1,7 +1,8 @@
 //! Each operation is stopped after each of its calls; the next open finds the state before or after.
 
 use crate::fixture::{
-    FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, write,
+    FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, without_umask,
+    write,
 };
 use abi::dev::DevNum;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
@@ -50,6 +51,7 @@ fn check(setup: Setup, step: Step) {
 }
 
 fn check_form(setup: Setup, step: Step, form: Form, torn: bool) {
+    without_umask();
     let lower = LowerTree::new();
     let outcome = |run: bool, limit: usize| {
         let dir = scratch();

@@ -21,10 +21,13 @@ pub(crate) const FORMS: [Form; 4] = [
     Form { whiteout: WhiteoutForm::Marker, xattrs: false },
 ];
 
+/// As in a view: what is made has the very mode that is asked for.
+pub(crate) fn without_umask() {
+    rustix::process::umask(rustix::fs::Mode::empty());
+}
+
 /// A temporary directory, in memory where that has what a store can use.
 pub(crate) fn scratch() -> TempDir {
-    // As in a view: what is made has the very mode that was asked for.
-    rustix::process::umask(rustix::fs::Mode::empty());
     if let Ok(dir) = TempDir::new_in("/dev/shm") {
         let file = dir.path().join("probe");
         std::fs::write(&file, "").unwrap();
