@@ -115,7 +115,8 @@ impl Store {
         let tmp = self.tmp();
         let fd = self.dir().open(&tmp, flags, 0o600).map_err(self.host("open", &tmp))?;
         self.finish(&tmp, path, new, None, false)?;
-        let stat = self.stat(path, with_owner)?;
+        let stat = fd.stat().map_err(self.host("fstat", path))?;
+        let stat = self.dressed(stat, &self.entry(path)?, with_owner);
         Ok((fd, stat))
     }
 

@@ -204,13 +204,19 @@ impl OverlayFs {
             && self.grounds.source_root == root
     }
 
-    /// Changes attributes, as [`FileSystem::setattr`] without a look at what has become of them.
+    /// Changes attributes, as [`FileSystem::setattr`] without a look at what has become of them; `file` is open of the
+    /// inode.
     ///
     /// # Errors
     /// Those of setattr.
-    pub(crate) fn change(&self, ino: Ino, changes: &SetAttr) -> Result<()> {
+    pub(crate) fn change(
+        &self,
+        ino: Ino,
+        changes: &SetAttr,
+        file: Option<&OpenFile>,
+    ) -> Result<()> {
         match self.path_of(ino) {
-            Some(path) => self.overlay.change(&path, changes),
+            Some(path) => self.overlay.change(&path, changes, file),
             None => self.change_nameless(ino, changes).map(drop),
         }
     }
@@ -335,7 +341,7 @@ impl FileSystem for OverlayFs {
     }
 
     fn setattr(&self, _: Caller, ino: Ino, changes: &SetAttr) -> Result<Attr> {
-        self.change(ino, changes)?;
+        self.change(ino, changes, None)?;
         self.getattr(ino)
     }
 

@@ -1,30 +1,40 @@
 //! Mode, owner, times and length.
 
+use crate::lower::{Lower, Set};
 use crate::open::libc_bits::{S_ISGID, S_ISUID, S_IXGRP};
 use crate::overlay::{Actor, Overlay, Resolved, Seen};
 use abi::fs::{FileKind, SetAttr, SetTime};
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use cow_store::path::canonical;
 use cow_store::{Change, Store};
 
+/// A change of a lower file, by what is open of it if anything is.
+fn by(lower: &dyn Lower, path: &[u8], file: Option<&OpenFile>, set: &Set) -> Result<()> {
+    match file {
+        Some(file) => lower.try_set_open(path, file, set),
+        None => lower.try_set(path, set),
+    }
+}
+
 impl Overlay {
-    /// Does all of `changes` to `path`, one after another.
+    /// Does all of `changes` to `path`, one after another; by `file`, which is open of it, where that saves a look.
     ///
     /// # Errors
     /// Those of [`truncate`](Self::truncate), [`chown`](Self::chown), [`chmod`](Self::chmod) and
     /// [`set_times`](Self::set_times), in this order; what was done before stays.
-    pub fn change(&self, path: &[u8], changes: &SetAttr) -> Result<()> {
+    pub fn change(&self, path: &[u8], changes: &SetAttr, file: Option<&OpenFile>) -> Result<()> {
         if let Some(size) = changes.size_bytes {
             self.truncate(path, size)?;
         }
         if changes.uid.is_some() || changes.gid.is_some() {
-            self.chown(path, changes.uid, changes.gid)?;
+            self.chown_by(path, changes.uid, changes.gid, file)?;
         }
         if let Some(perm) = changes.perm {
-            self.chmod(path, u32::from(perm))?;
+            self.chmod_by(path, u32::from(perm), file)?;
         }
         if changes.atime.is_some() || changes.mtime.is_some() {
-            self.set_times(path, changes.atime, changes.mtime)?;
+            self.set_times_by(path, changes.atime, changes.mtime, file)?;
         }
         Ok(())
     }
@@ -38,6 +48,10 @@ impl Overlay {
     /// - `EOPNOTSUPP` for a symbolic link.
     /// - `EROFS` if it comes from the source of a merge or the store stopped; what the host answers.
     pub fn chmod(&self, path: &[u8], permissions: u32) -> Result<()> {
+        self.chmod_by(path, permissions, None)
+    }
+
+    fn chmod_by(&self, path: &[u8], permissions: u32, file: Option<&OpenFile>) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
         let seen = self.find(path)?;
@@ -53,7 +67,11 @@ impl Overlay {
         // Where modes are virtual, one that would shut us out of the file below stays virtual.
         let own = if seen.stat.is_directory() { 0o700 } else { 0o600 };
         let is_shut = self.options().vstat && permissions & own != own;
-        if !is_shut && self.try_lower(&seen, false, |lower| lower.try_chmod(path, permissions))? {
+        if !is_shut
+            && self.try_lower(&seen, false, |lower| {
+                by(lower, path, file, &Set::Permissions(permissions))
+            })?
+        {
             return Ok(());
         }
         self.set_stat(store, path, &seen, &change)
@@ -69,6 +87,16 @@ impl Overlay {
     /// - `EROFS` if it comes from the source of a merge or the store stopped.
     /// - `EPERM` if owners are not virtual and the host refuses it.
     pub fn chown(&self, path: &[u8], uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        self.chown_by(path, uid, gid, None)
+    }
+
+    fn chown_by(
+        &self,
+        path: &[u8],
+        uid: Option<u32>,
+        gid: Option<u32>,
+        file: Option<&OpenFile>,
+    ) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
         let seen = self.find(path)?;
@@ -76,7 +104,7 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_chown(path, uid, gid),
             Actor::Store(store) => store,
         };
-        if self.try_lower(&seen, false, |lower| lower.try_chown(path, uid, gid))? {
+        if self.try_lower(&seen, false, |lower| by(lower, path, file, &Set::Owner(uid, gid)))? {
             return Ok(());
         }
         let is_other = uid.is_some_and(|uid| uid != seen.stat.uid)
@@ -147,6 +175,16 @@ impl Overlay {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
+        self.set_times_by(path, atime, mtime, None)
+    }
+
+    fn set_times_by(
+        &self,
+        path: &[u8],
+        atime: Option<SetTime>,
+        mtime: Option<SetTime>,
+        file: Option<&OpenFile>,
+    ) -> Result<()> {
         let path = canonical(path)?;
         let _change = self.lock();
         let seen = self.find(path)?;
@@ -154,7 +192,7 @@ impl Overlay {
             Actor::Real(tree) => return tree.try_set_times(path, atime, mtime),
             Actor::Store(store) => store,
         };
-        if self.try_lower(&seen, true, |lower| lower.try_set_times(path, atime, mtime))? {
+        if self.try_lower(&seen, true, |lower| by(lower, path, file, &Set::Times(atime, mtime)))? {
             return Ok(());
         }
         self.copy_up(store, path, &seen, true)?;

@@ -183,6 +183,27 @@ pub trait Lower: Send + Sync {
         Err(Errno::EROFS)
     }
 
+    /// The same three to the file at `path` that is open as `file`: without a look for the name, where the tree can.
+    ///
+    /// # Errors
+    /// Those of the three.
+    fn try_set_open(&self, path: &[u8], file: &OpenFile, set: &Set) -> Result<()> {
+        let _ = file;
+        self.try_set(path, set)
+    }
+
+    /// The one of the three that `set` says.
+    ///
+    /// # Errors
+    /// Those of the three.
+    fn try_set(&self, path: &[u8], set: &Set) -> Result<()> {
+        match *set {
+            Set::Permissions(permissions) => self.try_chmod(path, permissions),
+            Set::Owner(uid, gid) => self.try_chown(path, uid, gid),
+            Set::Times(atime, mtime) => self.try_set_times(path, atime, mtime),
+        }
+    }
+
     /// truncate(2).
     ///
     /// # Errors
@@ -215,6 +236,17 @@ pub trait Lower: Send + Sync {
         let _ = (path, name);
         Err(Errno::EROFS)
     }
+}
+
+/// A change of attributes.
+#[derive(Clone, Copy, Debug)]
+pub enum Set {
+    /// chmod(2)
+    Permissions(u32),
+    /// chown(2); `None` leaves a number alone.
+    Owner(Option<u32>, Option<u32>),
+    /// utimensat(2): last access and last change; `None` leaves a time alone.
+    Times(Option<SetTime>, Option<SetTime>),
 }
 
 /// Whether the host refused for want of rights, so that mincow's change goes to the store.

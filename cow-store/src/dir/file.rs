@@ -1,8 +1,9 @@
 //! An open file of a [`Dir`](super::Dir): the host's own, or one that a file system in this process serves.
 
 use super::copy::errno;
+use super::host::timespec;
 use crate::stat::Stat;
-use abi::fs::{FileSystem, Handle, Ino, SetAttr, XattrFlags};
+use abi::fs::{FileSystem, Handle, Ino, SetAttr, SetTime, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use rustix::fs;
 use std::os::fd::OwnedFd;
@@ -182,6 +183,46 @@ impl OpenFile {
             Self::Tree(file) => {
                 let perm = u16::try_from(permissions & 0o7777).ok();
                 let change = SetAttr { perm, ..SetAttr::default() };
+                file.fs.setattr(abi::fs::Caller::default(), file.ino, &change).map(drop)
+            }
+        }
+    }
+
+    /// fchown(2); `None` leaves a number alone.
+    ///
+    /// # Errors
+    /// Those of fchown(2).
+    pub fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
+        match self {
+            Self::Host(fd) => {
+                // -1 is "leave alone" to the kernel, and no id of anyone.
+                let uid = uid.filter(|&id| id != u32::MAX).map(fs::Uid::from_raw);
+                let gid = gid.filter(|&id| id != u32::MAX).map(fs::Gid::from_raw);
+                fs::fchown(fd, uid, gid).map_err(errno)
+            }
+            Self::Tree(file) => {
+                let change = SetAttr { uid, gid, ..SetAttr::default() };
+                file.fs.setattr(abi::fs::Caller::default(), file.ino, &change).map(drop)
+            }
+        }
+    }
+
+    /// futimens(3); `None` leaves a time alone.
+    ///
+    /// # Errors
+    /// Those of utimensat(2).
+    pub fn set_times(&self, atime: Option<Timestamp>, mtime: Option<Timestamp>) -> Result<()> {
+        match self {
+            Self::Host(fd) => {
+                let times = fs::Timestamps {
+                    last_access: timespec(atime),
+                    last_modification: timespec(mtime),
+                };
+                fs::futimens(fd, &times).map_err(errno)
+            }
+            Self::Tree(file) => {
+                let (atime, mtime) = (atime.map(SetTime::At), mtime.map(SetTime::At));
+                let change = SetAttr { atime, mtime, ..SetAttr::default() };
                 file.fs.setattr(abi::fs::Caller::default(), file.ino, &change).map(drop)
             }
         }

@@ -179,7 +179,7 @@ fn by_descriptor(parent: BorrowedFd<'_>, name: &OsStr) -> OsString {
     text
 }
 
-fn timespec(time: Option<Timestamp>) -> Timespec {
+pub(super) fn timespec(time: Option<Timestamp>) -> Timespec {
     match time {
         Some(t) => Timespec { tv_sec: t.seconds, tv_nsec: i64::from(t.nanos) },
         None => Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },

@@ -1,7 +1,8 @@
 //! Each operation is stopped after each of its calls; the next open finds the state before or after.
 
 use crate::fixture::{
-    FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, write,
+    FORMS, LowerTree, check_modes, check_tidy, describe, open, open_faulty, scratch, without_umask,
+    write,
 };
 use abi::dev::DevNum;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
@@ -10,6 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NEW: New = New { permissions: 0o4710, owner: Some((12, 34)) };
+/// Of these files nothing has to be recorded.
+const PLAIN: New = New { permissions: 0o640, owner: None };
+/// The same of a directory.
+const PLAIN_DIR: New = New { permissions: 0o750, owner: None };
 
 type Setup = fn(&Store, &LowerTree);
 type Step = fn(&Store, &LowerTree) -> Result<(), Error>;
@@ -46,6 +51,7 @@ fn check(setup: Setup, step: Step) {
 }
 
 fn check_form(setup: Setup, step: Step, form: Form, torn: bool) {
+    without_umask();
     let lower = LowerTree::new();
     let outcome = |run: bool, limit: usize| {
         let dir = scratch();
@@ -109,6 +115,16 @@ crash_tests! {
     create_over_whiteout_is_whole_or_absent: |s, _| s.create(b"e/y", &NEW, OFlags::RDWR).map(|_| ());
     mkdir_is_whole_or_absent: |s, _| s.mkdir(b"m", &NEW);
     mkdir_over_whiteout_is_whole_or_absent: |s, _| s.mkdir(b"e/y", &NEW);
+    plain_create_is_whole_or_absent: |s, _| s.create(b"dir/n", &PLAIN, OFlags::RDWR).map(|_| ());
+    plain_create_over_whiteout_is_whole_or_absent:
+        |s, _| s.create(b"e/y", &PLAIN, OFlags::RDWR).map(|_| ());
+    plain_mkdir_is_whole_or_absent: |s, _| s.mkdir(b"dir/m", &PLAIN_DIR);
+    plain_symlink_is_whole_or_absent: |s, _| s.symlink(b"dir/l", b"t", &PLAIN);
+    rmdir_of_a_plain_directory_happens_or_not: |s, _| {
+        s.mkdir(b"dir/m", &PLAIN_DIR)?;
+        s.rmdir(b"dir/m", false)?;
+        s.mkdir(b"dir/m", &PLAIN_DIR)
+    };
     symlink_is_whole_or_absent: |s, _| s.symlink(b"l", b"t", &NEW);
     symlink_over_whiteout_is_whole_or_absent: |s, _| s.symlink(b"e/y", b"t", &NEW);
     mknod_is_whole_or_absent:

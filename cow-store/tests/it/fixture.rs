@@ -21,6 +21,11 @@ pub(crate) const FORMS: [Form; 4] = [
     Form { whiteout: WhiteoutForm::Marker, xattrs: false },
 ];
 
+/// As in a view: what is made has the very mode that is asked for.
+pub(crate) fn without_umask() {
+    rustix::process::umask(rustix::fs::Mode::empty());
+}
+
 /// A temporary directory, in memory where that has what a store can use.
 pub(crate) fn scratch() -> TempDir {
     if let Ok(dir) = TempDir::new_in("/dev/shm") {

@@ -1,6 +1,8 @@
 //! Opening, locking, refusing.
 
-use crate::fixture::{FORMS, LowerTree, handle, open, open_faulty, read, scratch, write};
+use crate::fixture::{
+    FORMS, LowerTree, handle, open, open_faulty, read, scratch, without_umask, write,
+};
 use abi::Errno;
 use abi::fs::{FileKind, RenameFlags, XattrFlags};
 use cow_store::{Access, Change, Error, Lower, New, OFlags, State, Store};
@@ -145,6 +147,71 @@ fn copy_up_keeps_holes_times_and_the_inode_number() {
     drop(store);
     let store = open(&dir, FORMS[0]);
     assert_eq!(store.stat(b"d/sparse", true).unwrap().ino, below.ino);
+}
+
+#[test]
+fn what_needs_no_notes_costs_one_call() {
+    without_umask();
+    let (lower, dir) = (LowerTree::new(), scratch());
+    let left = Arc::new(AtomicUsize::new(usize::MAX));
+    drop(open(&dir, FORMS[0]));
+    let store = open_faulty(&dir, FORMS[0], &left, false);
+    let new = New { permissions: 0o755, owner: None };
+    let calls = |change: &dyn Fn()| {
+        let before = left.load(Ordering::SeqCst);
+        change();
+        before - left.load(Ordering::SeqCst)
+    };
+    // The first of a kind finds out what the host makes of it.
+    store.mkdir(b"new", &new).unwrap();
+    drop(store.create(b"new/first", &new, OFlags::WRONLY).unwrap());
+    lower.copy_up(&store, "d/f").unwrap();
+    store.whiteout(b"d/s", &lower.stat("d/s")).unwrap();
+    assert_eq!(calls(&|| drop(store.create(b"new/f", &new, OFlags::WRONLY).unwrap())), 1);
+    assert_eq!(calls(&|| store.mkdir(b"new/d", &new).unwrap()), 1);
+    assert_eq!(calls(&|| store.symlink(b"new/l", b"target", &new).unwrap()), 1);
+    assert_eq!(calls(&|| store.unlink(b"new/l", false).unwrap()), 1);
+    assert_eq!(calls(&|| store.rmdir(b"new/d", false).unwrap()), 1);
+    assert_eq!(calls(&|| store.whiteout(b"d/g", &lower.stat("d/g")).unwrap()), 1);
+}
+
+#[test]
+fn what_the_host_makes_otherwise_gets_its_mode_all_the_same() {
+    without_umask();
+    let dir = scratch();
+    let store = open(&dir, FORMS[0]);
+    let new = New { permissions: 0o666, owner: None };
+    store.create(b"first", &new, OFlags::WRONLY).unwrap();
+    // Nobody expects a mask to come up later; a directory with a default ACL does the same.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o27));
+    store.create(b"second", &new, OFlags::WRONLY).unwrap();
+    store.create(b"third", &new, OFlags::WRONLY).unwrap();
+    store.mkdir(b"d", &New { permissions: 0o777, ..new }).unwrap();
+    store.mkdir(b"d/e", &New { permissions: 0o777, ..new }).unwrap();
+    drop(store);
+    let store = open(&dir, FORMS[0]);
+    let modes = ["first", "second", "third", "d", "d/e"]
+        .map(|path| store.stat(path.as_bytes(), true).unwrap().permissions());
+    assert_eq!(modes, [0o666, 0o666, 0o666, 0o777, 0o777]);
+    assert_eq!(names_in(&dir.path().join(".viewos/tmp")).len(), 0);
+}
+
+#[test]
+fn a_file_that_nobody_told_the_store_of_is_not_replaced_at_once() {
+    without_umask();
+    let dir = scratch();
+    let store = open(&dir, FORMS[0]);
+    let new = New { permissions: 0o755, owner: None };
+    store.mkdir(b"d", &new).unwrap();
+    store.mkdir(b"d/e", &new).unwrap();
+    std::fs::write(dir.path().join("d/e/stray"), "stray").unwrap();
+    let refusal = store.create(b"d/e/stray", &new, OFlags::WRONLY).unwrap_err();
+    assert_eq!(refusal.errno(), Errno::EEXIST);
+    assert_eq!(std::fs::read(dir.path().join("d/e/stray")).unwrap(), b"stray");
+    // A directory goes with what nobody knew of.
+    store.rmdir(b"d/e", false).unwrap();
+    assert_eq!(names_in(&dir.path().join("d")).len(), 0);
+    assert_eq!(names_in(&dir.path().join(".viewos/tmp")).len(), 0);
 }
 
 /// Puts a link to `outside` in the place of the store's directory `d`.

@@ -8,13 +8,14 @@ use crate::namei::Place;
 use crate::vfiles::VKind;
 use abi::fs::{Attr, FallocateMode, FileKind, SetAttr, SetTime, Timestamp};
 use abi::{Errno, Result};
+use cow_store::dir::OpenFile;
 use engine::Answer;
 use std::sync::Arc;
 use viewfs::OneCall;
 
 /// The file that a call changes.
 enum Object {
-    Inode(Box<(Arc<Mount>, Attr)>),
+    Inode(Box<(Arc<Mount>, Attr, Option<OpenFile>)>),
     /// A special file of umdev, whose attributes are its mount's.
     Device,
     Answered(Answer),
@@ -44,7 +45,7 @@ fn of_place(ctx: &Ctx<'_>, named: &Named, led: &Led) -> Result<Object> {
         },
         Some(Place::Host(_)) => Ok(Object::Answered(ctx.by_kernel(named, led)?)),
         Some(Place::Virtual(v)) => {
-            Ok(Object::Inode(Box::new((Arc::clone(&v.mount), v.attr.clone()))))
+            Ok(Object::Inode(Box::new((Arc::clone(&v.mount), v.attr.clone(), None))))
         }
         Some(Place::Device(_)) => Ok(Object::Device),
         Some(Place::Proc(..)) => Err(Errno::EPERM),
@@ -71,7 +72,7 @@ fn by_descriptor(ctx: &Ctx<'_>, fd: i32) -> Result<Object> {
                 return Err(Errno::EINVAL);
             }
             match ctx.m.place_of_file(&file, &mut ctx.walker())? {
-                Place::Virtual(v) => Ok(Object::Inode(Box::new((v.mount, v.attr)))),
+                Place::Virtual(v) => Ok(Object::Inode(Box::new((v.mount, v.attr, None)))),
                 Place::Device(_) => Ok(Object::Device),
                 Place::Host(_) => host_directory(ctx, &file),
                 Place::Proc(..) => Err(Errno::EPERM),
@@ -109,7 +110,7 @@ fn host_directory(ctx: &Ctx<'_>, file: &crate::vfiles::VFile) -> Result<Object> 
 /// chmod, chown, utime and truncate in all their forms.
 pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
     let _looks = OneCall::begin();
-    let (mount, attr) = match object(ctx)? {
+    let (mount, attr, open) = match object(ctx)? {
         Object::Answered(answer) => return Ok(answer),
         Object::Device => {
             return match ctx.row.name {
@@ -129,7 +130,7 @@ pub(super) fn change(ctx: &Ctx<'_>) -> Result<Answer> {
     }
     let changes = if mount.overlay().is_none() { at_one_time(changes) } else { changes };
     match mount.overlay() {
-        Some(overlay) => overlay.change(attr.ino, &changes)?,
+        Some(overlay) => overlay.change(attr.ino, &changes, open.as_ref())?,
         None => fs.setattr(ctx.caller(), attr.ino, &changes).map(drop)?,
     }
     if let Some(size) = changes.size_bytes

@@ -47,22 +47,24 @@ impl Ctx<'_> {
         self.overlaid_file_of(&self.link_of(fd)?)
     }
 
-    /// The same for a change of the file itself: one that was met before is known by its inode, without its name.
-    pub(super) fn overlaid_inode(&self, fd: i32) -> Option<(Arc<Mount>, Attr)> {
+    /// The same for a change of the file itself: one that was met before is known by its inode, without its name, and the
+    /// open file comes with it.
+    pub(super) fn overlaid_inode(&self, fd: i32) -> Option<(Arc<Mount>, Attr, Option<OpenFile>)> {
         let overlays = self.overlays();
         if overlays.is_empty() {
             return None;
         }
-        let fstat = OpenFile::from(self.tracee.descriptor(fd).ok()?).stat().ok()?;
+        let own = OpenFile::from(self.tracee.descriptor(fd).ok()?);
+        let fstat = own.stat().ok()?;
         // Where one overlay lies on another, the name tells which of them has the file.
         if let [mount] = overlays.as_slice()
             && let Some((_, _, attr)) = mount.overlay()?.of_descriptor(&fstat)
         {
-            return Some((Arc::clone(mount), attr));
+            return Some((Arc::clone(mount), attr, Some(own)));
         }
         let v = self.overlaid(fd)?;
         v.mount.overlay()?.meet(&fstat, &path_below(&v));
-        Some((v.mount, v.attr))
+        Some((v.mount, v.attr, None))
     }
 
     /// What a magic link of /proc leads to, if an overlay has it: opening it for writing is the overlay's to do.

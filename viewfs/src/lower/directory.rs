@@ -1,8 +1,8 @@
 //! A directory as the lower tree: of the host, or of a file system in this process.
 
-use super::Lower;
+use super::{Lower, Set};
 use abi::dev::DevNum;
-use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
+use abi::fs::{Caller, FileKind, RenameFlags, SetTime, Timestamp, XattrFlags};
 use abi::{Errno, Result};
 use cow_store::dir::{Dir, DirEntry, HostDir, Move, OpenFile, TreeDir};
 use cow_store::{OFlags, Stat};
@@ -68,6 +68,17 @@ impl MayOwn for HostDir {
 
 impl MayOwn for TreeDir {
     const GIVES: bool = true;
+}
+
+/// Two times that are now are one.
+fn settled(
+    atime: Option<SetTime>,
+    mtime: Option<SetTime>,
+) -> (Option<Timestamp>, Option<Timestamp>) {
+    let now = SetTime::At(SetTime::Now.resolve());
+    let time =
+        |time: Option<SetTime>| time.map(|t| if t == SetTime::Now { now } else { t }.resolve());
+    (time(atime), time(mtime))
 }
 
 impl<D: MayOwn> Lower for DirLower<D> {
@@ -188,11 +199,24 @@ impl<D: MayOwn> Lower for DirLower<D> {
         atime: Option<SetTime>,
         mtime: Option<SetTime>,
     ) -> Result<()> {
-        // Two times that are now are one.
-        let now = SetTime::At(SetTime::Now.resolve());
-        let time =
-            |time: Option<SetTime>| time.map(|t| if t == SetTime::Now { now } else { t }.resolve());
-        self.dir.set_times(path, time(atime), time(mtime))
+        let (atime, mtime) = settled(atime, mtime);
+        self.dir.set_times(path, atime, mtime)
+    }
+
+    fn try_set_open(&self, path: &[u8], file: &OpenFile, set: &Set) -> Result<()> {
+        let done = match *set {
+            Set::Permissions(permissions) => file.chmod(permissions),
+            Set::Owner(uid, gid) => file.chown(uid, gid),
+            Set::Times(atime, mtime) => {
+                let (atime, mtime) = settled(atime, mtime);
+                file.set_times(atime, mtime)
+            }
+        };
+        match done {
+            // Opened with `O_PATH`.
+            Err(Errno::EBADF) => self.try_set(path, set),
+            done => done,
+        }
     }
 
     fn try_truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {

@@ -1,6 +1,6 @@
 //! A tree in which other trees are mounted.
 
-use super::Lower;
+use super::{Lower, Set};
 use abi::dev::DevNum;
 use abi::fs::{Caller, FileKind, RenameFlags, SetTime, XattrFlags};
 use abi::{Errno, Result};
@@ -149,6 +149,11 @@ impl Lower for PatchedLower {
     ) -> Result<()> {
         let (tree, _, path) = self.at(path);
         tree.try_set_times(path, atime, mtime)
+    }
+
+    fn try_set_open(&self, path: &[u8], file: &OpenFile, set: &Set) -> Result<()> {
+        let (tree, _, path) = self.at(path);
+        tree.try_set_open(path, file, set)
     }
 
     fn try_truncate(&self, path: &[u8], size_bytes: u64) -> Result<()> {

@@ -34,3 +34,4 @@ mod specials;
 mod terminal;
 mod time_peers;
 mod trial;
+mod umasks;
