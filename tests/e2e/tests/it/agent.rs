@@ -182,7 +182,8 @@ fn bad_addresses_signals_and_threads_are_no_danger() {
         let work = Work::new(combination.1);
         work.write("hard.c", HARD);
         let built = e2e::native(combination.1).folder(work.path());
-        built.run("gcc -O1 -w -o hard hard.c -lpthread").success();
+        let built = built.run("gcc -O1 -w -o hard hard.c -lpthread");
+        assert_eq!(built.code, Some(0), "{built:?}");
         let view = View::of(combination).folder(work.path()).preload("umfuse");
         let output = view.run("./hard");
         assert_eq!(output.stdout, "hard\n", "{combination:?}: {output:?}");
