@@ -106,6 +106,19 @@ impl Monitor {
         }
         let view = proc.view();
         let slash = text.iter().rposition(|&b| b == b'/');
+        if let Some(directory) = slash.map(|slash| &text[..slash]) {
+            let above = if text[0] == b'/' {
+                Some(agent.path(b"/"))
+            } else if dirfd.is_none() {
+                self.host_cwd(proc, tid).map(|cwd| agent.path(&cwd).then(b"/"))
+            } else {
+                None
+            };
+            // A call site that is new, or a link: the directory was told before.
+            if above.is_some_and(|a| agent.is_known(generation, view.id, a.then(directory))) {
+                return Some(());
+            }
+        }
         let (base, above) = if text.first() == Some(&b'/') {
             (None, agent.path(b"/"))
         } else {

@@ -34,6 +34,7 @@ pub use layout::Path;
 pub(crate) use sites::Sites;
 
 use crate::Tid;
+use crate::answer::Call;
 use crate::engine::Engine;
 use crate::inject::{Injection, Outcome};
 use crate::notify::Listener;
@@ -80,7 +81,7 @@ pub(crate) fn note_native(
     listener: &Listener,
     id: u64,
     tracee: &HostTracee,
-    number: u32,
+    call: &Call,
     ip: u64,
 ) -> bool {
     let Some(agent) = engine.agent() else { return false };
@@ -88,7 +89,7 @@ pub(crate) fn note_native(
     match process.agent_stage() {
         Stage::At(base) => {
             if process.sites().is_new(ip) {
-                sites::patch(process, base, number, ip);
+                sites::patch(process, base, call, ip);
             }
             false
         }

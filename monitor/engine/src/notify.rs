@@ -203,7 +203,7 @@ fn answer(engine: &Arc<Engine>, listener: &Arc<Listener>, n: &seccomp::Notificat
     }
     if matches!(answer, Answer::Native)
         && syscalls::is_passed(call.number)
-        && agent::note_native(engine, listener, n.id, &tracee, call.number, n.ip)
+        && agent::note_native(engine, listener, n.id, &tracee, &call, n.ip)
     {
         send_to_tracer(engine, listener, n.id, &tracee, Box::new(answer));
         return;

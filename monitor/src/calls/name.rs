@@ -119,7 +119,7 @@ impl Ctx<'_> {
     /// The directory of a name that the kernel finds by its text as it stands, or with an empty name one that is open:
     /// next time, the agent of this process need not ask.
     pub(super) fn tell_agent(&self, dirfd: Option<i32>, text: &[u8]) {
-        if self.m.engine().has_agent(self.tracee.tid()) {
+        if syscalls::is_passed(self.call.number) && self.m.engine().has_agent(self.tracee.tid()) {
             let _ = self.m.publish(self.proc, self.tid(), self.generation, dirfd, text);
         }
     }

@@ -152,11 +152,11 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
     let _looks = OneCall::begin();
     let removes_directory = ctx.row.name == "rmdir"
         || ctx.row.name == "unlinkat" && ctx.int(2) & libc::AT_REMOVEDIR != 0;
-    if removes_directory {
-        ctx.m.forget_directories();
-    }
     let named = ctx.named(0)?;
     if ctx.is_quick_change(&named) {
+        if removes_directory {
+            ctx.m.forget_directories();
+        }
         return Ok(Answer::Native);
     }
     let led = ctx.lead(&named)?;
@@ -180,7 +180,10 @@ pub(super) fn unlink(ctx: &Ctx<'_>) -> Result<Answer> {
     let is_mount_point = ctx.m.is_mount_point(&ctx.proc.view(), place.view_path());
     match (place, &led.found.parent) {
         _ if is_mount_point => Err(Errno::EBUSY),
-        (Place::Host(_), _) => ctx.by_kernel(&named, &led),
+        (Place::Host(_), _) => {
+            ctx.m.forget_directories();
+            ctx.by_kernel(&named, &led)
+        }
         (Place::Virtual(v), Place::Virtual(dir)) => {
             ctx.may_remove(&dir.mount, &dir.attr, &v.attr)?;
             let name = Name::new(&led.found.name)?;

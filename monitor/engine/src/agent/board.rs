@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 /// How a line of /proc/PID/maps ends that is the agent's.
@@ -108,8 +108,7 @@ impl Agent {
                 layout::inode_key(salt, dev, ino, generation, view)
             }
         };
-        let bucket = layout::HEADER_BYTES / 8 + (key as usize % layout::BUCKETS) * layout::WAYS * 2;
-        let entries = &words[bucket..bucket + layout::WAYS * 2];
+        let entries = self.bucket(key);
         let mut next = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = entries.iter().step_by(2);
         let index = keys.position(|k| k.load(Ordering::Relaxed) == key).unwrap_or_else(|| {
@@ -123,6 +122,19 @@ impl Agent {
         path.store(canonical.0, Ordering::Release);
         entry.store(key, Ordering::Release);
         self.is_used.store(true, Ordering::Release);
+    }
+
+    /// Whether a directory was published by this text, in this generation.
+    #[must_use]
+    pub fn is_known(&self, generation: u64, view: u64, text: Path) -> bool {
+        let key = text.directory(generation, view);
+        self.bucket(key).iter().step_by(2).any(|k| k.load(Ordering::Relaxed) == key)
+    }
+
+    fn bucket(&self, key: u64) -> &[AtomicU64] {
+        let words = &self.board.words()[layout::HEADER_BYTES / 8..];
+        let first = (key as usize % layout::BUCKETS) * layout::WAYS * 2;
+        &words[first..first + layout::WAYS * 2]
     }
 
     /// No directory is known any more.

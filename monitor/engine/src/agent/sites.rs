@@ -1,9 +1,11 @@
-//! Call sites: where a program has `mov eax, NUMBER; syscall`, and what leads from there to the agent.
+//! Call sites: where a program has `mov eax, NUMBER; syscall`, or sets another argument last, and what leads from there
+//! to the agent.
 //!
-//! The first instruction becomes a jump to a stub; the second stays, for calls that the agent leaves to the monitor,
-//! so that these come from where they always came from.
+//! The first instruction becomes a jump to a stub, which begins with it; the second stays, for calls that the agent
+//! leaves to the monitor, so that these come from where they always came from.
 
 use super::layout;
+use crate::answer::Call;
 use crate::process::Process;
 use std::collections::HashSet;
 use std::os::unix::fs::FileExt;
@@ -38,28 +40,36 @@ impl Sites {
 
 /// Leads the site that ends at `ip` to the agent, if it is one. The thread that came from there waits in the kernel,
 /// and there is no other.
-pub(super) fn patch(process: &Process, base: u64, number: u32, ip: u64) -> Option<()> {
+pub(super) fn patch(process: &Process, base: u64, call: &Call, ip: u64) -> Option<()> {
     let memory = process.memory()?;
     let site = ip.checked_sub(SITE_BYTES)?;
     let mut code = [0; 1 + SITE_BYTES as usize];
     memory.read_exact_at(&mut code, site.checked_sub(1)?).ok()?;
-    if !is_site(&code, number) || !process.is_alone() {
+    let first = first_of_site(&code, call)?;
+    if !process.is_alone() {
         return None;
     }
     let stub = base + process.sites().next_stub()?;
-    let code = stub_code(base + super::ENTRY, stub, site, number)?;
+    let code = stub_code(base + super::ENTRY, stub, site, first)?;
     let mut jump = [0xe9, 0, 0, 0, 0];
     jump[1..].copy_from_slice(&distance(site + JUMP_BYTES, stub)?);
     memory.write_all_at(&code, stub).ok()?;
     memory.write_all_at(&jump, site).ok()
 }
 
-/// `mov eax, number; syscall`, with one byte before: a prefix there would make it another instruction.
-fn is_site(code: &[u8; 1 + SITE_BYTES as usize], number: u32) -> bool {
-    code[0] & 0xf0 != 0x40
-        && code[1] == 0xb8
-        && code[2..6] == number.to_le_bytes()
-        && code[6..] == [0x0f, 0x05]
+/// The first instruction of a site: `mov REGISTER, VALUE` right before `syscall`, where the register had that value at the
+/// call. The byte before it tells that it is no other instruction: a prefix would make it one.
+fn first_of_site(code: &[u8; 1 + SITE_BYTES as usize], call: &Call) -> Option<[u8; 5]> {
+    let [before, first @ .., 0x0f, 0x05] = *code else { return None };
+    let had = match first[0] {
+        0xb8 => u64::from(call.number),
+        0xbf => call.args[0],
+        0xbe => call.args[1],
+        0xba => call.args[2],
+        _ => return None,
+    };
+    let value = u32::from_le_bytes(first[1..].try_into().ok()?);
+    (before & 0xf0 != 0x40 && had == u64::from(value)).then_some(first)
 }
 
 /// The operand of a jump or call that ends at `from`.
@@ -68,9 +78,8 @@ fn distance(from: u64, to: u64) -> Option<[u8; 4]> {
     Some(i32::try_from(far).ok()?.to_le_bytes())
 }
 
-fn stub_code(entry: u64, stub: u64, site: u64, number: u32) -> Option<Vec<u8>> {
-    let mut code = vec![0xb8]; // mov eax, number
-    code.extend_from_slice(&number.to_le_bytes());
+fn stub_code(entry: u64, stub: u64, site: u64, first: [u8; 5]) -> Option<Vec<u8>> {
+    let mut code = first.to_vec();
     code.extend_from_slice(&[0x48, 0x8d, 0x64, 0x24, 0x80]); // lea rsp, [rsp - 128]: the red zone
     let to = |code: &mut Vec<u8>, opcode: &[u8], target: u64| {
         code.extend_from_slice(opcode);
@@ -87,20 +96,27 @@ fn stub_code(entry: u64, stub: u64, site: u64, number: u32) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance, is_site, stub_code};
+    use super::{distance, first_of_site, stub_code};
+    use crate::answer::Call;
 
     #[test]
     fn only_the_two_instructions_of_this_number_are_a_site() {
-        let code = [0x90, 0xb8, 6, 1, 0, 0, 0x0f, 0x05];
-        assert!(is_site(&code, 262));
-        assert!(!is_site(&code, 257));
-        assert!(!is_site(&[0x41, 0xb8, 6, 1, 0, 0, 0x0f, 0x05], 262), "mov r8d");
-        assert!(!is_site(&[0x90, 0xb8, 6, 1, 0, 0, 0xcd, 0x80], 262), "int 0x80");
+        let call = Call { number: 262, args: [0xffff_ff9c, 1, 2, 3, 4, 5] };
+        let site = |code: [u8; 8]| first_of_site(&code, &call).is_some();
+        assert!(site([0x90, 0xb8, 6, 1, 0, 0, 0x0f, 0x05]));
+        assert!(site([0x90, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05]), "mov edi, AT_FDCWD");
+        assert!(!site([0x90, 0xb8, 1, 1, 0, 0, 0x0f, 0x05]), "another number");
+        assert!(!site([0x90, 0xbf, 3, 0, 0, 0, 0x0f, 0x05]), "another value");
+        assert!(!site([0x41, 0xb8, 6, 1, 0, 0, 0x0f, 0x05]), "mov r8d");
+        assert!(!site([0x90, 0xb9, 6, 1, 0, 0, 0x0f, 0x05]), "mov ecx");
+        assert!(!site([0x90, 0xb8, 6, 1, 0, 0, 0xcd, 0x80]), "int 0x80");
     }
 
     #[test]
     fn a_stub_leads_to_the_agent_and_back_to_either_end_of_the_site() {
-        let code = stub_code(0x7f00_0000_0380, 0x7f00_0000_4040, 0x7f00_0010_0000, 262).unwrap();
+        let code =
+            stub_code(0x7f00_0000_0380, 0x7f00_0000_4040, 0x7f00_0010_0000, [0xb8, 6, 1, 0, 0])
+                .unwrap();
         assert_eq!(code.len(), 34);
         let word = |at: usize| i64::from(i32::from_le_bytes(code[at..at + 4].try_into().unwrap()));
         let target = |at: usize| 0x7f00_0000_4040 + at as i64 + 4 + word(at);
