@@ -50,7 +50,7 @@ static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent.bin"));
 const _: () = assert!(IMAGE.len() <= layout::CODE_BYTES);
 
 /// How many calls that the kernel was given make an agent worth its while: it costs about as much as ten stops.
-const LOOKS_MIN: u32 = 4;
+const LOOKS_MIN: u32 = 12;
 
 /// What a process is to have in its own page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
