@@ -83,6 +83,7 @@ impl Monitor {
             is_hidden: true,
             answers: Default::default(),
         }));
+        self.forget_directories();
     }
 
     /// Answers the requests that bind a descriptor to a loop device; `None` for all others.

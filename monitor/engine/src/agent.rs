@@ -160,12 +160,24 @@ impl Process {
         if self.required().contains(syscalls::GroupSet::STAT) {
             off |= layout::OFF_FSTAT;
         }
+        let page = base + layout::CODE_BYTES as u64;
+        let memory = self.memory().ok_or(io::ErrorKind::PermissionDenied)?;
+        let view_before = self.terms().map(|t| t.view);
+        self.note_terms(terms);
+        if self.shares_memory() {
+            // It is another's page too: that one loses what this one must not have, and gains nothing.
+            let mut before = [0; 8];
+            memory.read_exact_at(&mut before, page)?;
+            off |= u64::from_ne_bytes(before);
+            if view_before.is_some_and(|view| view != terms.view) {
+                off |= layout::OFF_ALL;
+            }
+            return memory.write_all_at(&off.to_ne_bytes(), page);
+        }
         let mut words = [0; 16];
         words[..8].copy_from_slice(&off.to_ne_bytes());
         words[8..].copy_from_slice(&terms.view.to_ne_bytes());
-        self.note_terms(terms);
-        let memory = self.memory().ok_or(io::ErrorKind::PermissionDenied)?;
-        memory.write_all_at(&words, base + layout::CODE_BYTES as u64)
+        memory.write_all_at(&words, page)
     }
 
     /// Brings its own page to what it is now; before a call is answered that changes it.

@@ -91,11 +91,15 @@ impl Process {
         self.shares_memory.store(true, Ordering::Release);
     }
 
+    pub(crate) fn shares_memory(&self) -> bool {
+        self.shares_memory.load(Ordering::Acquire)
+    }
+
     /// Whether one thread alone runs in its memory.
     pub(crate) fn is_alone(&self) -> bool {
         // A link for each thread, one for `.`, one for the name.
         let threads = std::fs::metadata(format!("/proc/{}/task", self.tgid)).map(|m| m.nlink());
-        !self.shares_memory.load(Ordering::Acquire) && threads.is_ok_and(|n| n == 3)
+        !self.shares_memory() && threads.is_ok_and(|n| n == 3)
     }
 
     pub(crate) fn vdso(&self) -> vdso::Place {

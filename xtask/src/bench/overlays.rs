@@ -1,7 +1,7 @@
 //! Overlays: programs that change a tree of which only a layer above is written, beside what only fakes ids.
 
 use crate::bench::inputs::{Inputs, text};
-use crate::bench::plan::Group;
+use crate::bench::plan::{Group, KERNEL_OVERLAY};
 use crate::bench::way::{Place, Row, Way};
 use anyhow::Result;
 
@@ -88,12 +88,7 @@ fn ways(place: &Place, trace: bool) -> Result<Vec<Way>> {
         )
     };
     let kernel = layers("", "mount -t overlay -o LAYERS,userxattr overlay ON");
-    let mut kernel = place.peer(
-        "kernel's overlayfs, user namespace",
-        &["unshare", "-rm"],
-        &kernel,
-        "/usr/bin/unshare",
-    );
+    let mut kernel = place.peer(KERNEL_OVERLAY, &["unshare", "-rm"], &kernel, "/usr/bin/unshare");
     kernel.missing = kernel.missing.or_else(no_user_namespace);
     let fuse = layers("", "fuse-overlayfs -o LAYERS ON");
     let mut fuse =

@@ -20,6 +20,8 @@ pub(crate) struct Group {
 pub(crate) const EMPTY: &str = "empty view";
 pub(crate) const ELSEWHERE: &str = "view, memory mounted elsewhere";
 pub(crate) const VIEW: &str = "view";
+pub(crate) const OVERLAY: &str = "view, cow,vstat";
+pub(crate) const KERNEL_OVERLAY: &str = "kernel's overlayfs, user namespace";
 
 fn trace_words(engine: bool) -> &'static [&'static str] {
     if engine { &["--engine", "trace"] } else { &[] }

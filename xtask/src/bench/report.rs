@@ -1,6 +1,6 @@
 //! Tables of figures, their ratios, and the goals.
 
-use crate::bench::plan::{ELSEWHERE, EMPTY, Group, VIEW};
+use crate::bench::plan::{ELSEWHERE, EMPTY, Group, KERNEL_OVERLAY, OVERLAY, VIEW};
 use crate::bench::way::{Row, START};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -150,6 +150,11 @@ pub(crate) fn page(machine: &[String], tables: &[Table]) -> String {
         out.push_str("\n## Goals\n\n| goal | row | figure | |\n|---|---|---|---|\n");
         out.push_str(&goals);
     }
+    let ratios = beside_the_kernels(tables);
+    if !ratios.is_empty() {
+        out.push_str("\n| overlay | time in the kernel's overlayfs's |\n|---|---|\n");
+        out.push_str(&ratios);
+    }
     out
 }
 
@@ -188,6 +193,25 @@ fn goals(tables: &[Table]) -> String {
                 && let (Some(kernel), Some(view)) = (best("kernel, loop mount"), best(VIEW))
             {
                 goal("within 2 of the loop mount", text, view / kernel, 2.0);
+            }
+            for peer in ["proot -0", "fakeroot", "fuse-overlayfs"] {
+                if let (Some(theirs), Some(ours)) = (best(peer), best(OVERLAY)) {
+                    goal(&format!("an overlay ahead of {peer}"), text, ours / theirs, 1.0);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// How overlays compare with the kernel's: no goal, but to be said.
+fn beside_the_kernels(tables: &[Table]) -> String {
+    let mut out = String::new();
+    for table in tables {
+        for (label, text, _) in &table.lines {
+            let best = |way: &str| table.best(label, way);
+            if let (Some(kernel), Some(ours)) = (best(KERNEL_OVERLAY), best(OVERLAY)) {
+                let _ = writeln!(out, "| {text} | {:.2} |", ours / kernel);
             }
         }
     }

@@ -97,6 +97,9 @@ subprocess.run("mount -t umfuseext2 -o rw+ disk at && mkdir at/sub && echo image
 for _ in range(50): assert read("at/sub/name") == read(os.path.abspath("at/sub/name")) == "image"
 os.chdir("at/sub")
 for _ in range(50): assert (read("name"), read("../../disk2")) == ("image", 2)
+subprocess.run(["true"], cwd="/", check=True)
+subprocess.run("cd /; exec true", shell=True, check=True)
+for _ in range(50): assert read("name") == "image"
 os.chdir("../..")
 for _ in range(50): assert read("at/sub/name") == "image"
 subprocess.run(["umount", "at"], check=True)
