@@ -70,33 +70,48 @@ const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
 const S_IFLNK: u32 = 0o120_000;
 
+// Numbers of calls (x86-64).
+const OPEN: u64 = 2;
 const STAT: u64 = 4;
 const FSTAT: u64 = 5;
 const LSTAT: u64 = 6;
 const NEWFSTATAT: u64 = 262;
+const ACCESS: u64 = 21;
+const GETCWD: u64 = 79;
+const READLINK: u64 = 89;
+const GETXATTR: u64 = 191;
+const LGETXATTR: u64 = 192;
+const LISTXATTR: u64 = 194;
+const LLISTXATTR: u64 = 195;
+const GETDENTS64: u64 = 217;
+const OPENAT: u64 = 257;
+const READLINKAT: u64 = 267;
+const FACCESSAT: u64 = 269;
+const STATX: u64 = 332;
+const FACCESSAT2: u64 = 439;
 
 /// The calls that are looked at.
 #[must_use]
 pub fn is_decided(number: u64) -> bool {
     matches!(
         number,
-        2 | STAT
+        OPEN | STAT
             | FSTAT
             | LSTAT
-            | 21
-            | 79
-            | 89
-            | 191
-            | 192
-            | 194
-            | 195
-            | 217
-            | 257
+            | ACCESS
+            | GETCWD
+            | READLINK
+            | GETXATTR
+            | LGETXATTR
+            | LISTXATTR
+            | LLISTXATTR
+            | GETDENTS64
+            | OPENAT
             | NEWFSTATAT
-            | 267
-            | 269
-            | 332
-            | 439
+            | READLINKAT
+            | FACCESSAT
+            | STATX
+            | FACCESSAT2
     )
 }
 
@@ -107,29 +122,29 @@ pub fn decide(kernel: &impl Kernel, board: &Board<'_>, number: u64, a: [u64; 5])
         STAT => agent.stat(LSTAT, AT_FDCWD, a[0], a, true, Some((a[1], 24))),
         LSTAT => agent.stat(LSTAT, AT_FDCWD, a[0], a, false, None),
         FSTAT => agent.of_descriptor(number, a),
-        79 => agent.working_directory(a),
-        217 => agent.entries(a),
-        191 | 194 => agent.attribute(number, a, true),
-        192 | 195 => agent.attribute(number, a, false),
+        GETCWD => agent.working_directory(a),
+        GETDENTS64 => agent.entries(a),
+        GETXATTR | LISTXATTR => agent.attribute(number, a, true),
+        LGETXATTR | LLISTXATTR => agent.attribute(number, a, false),
         NEWFSTATAT if a[3] & AT_EMPTY_PATH != 0 => agent.own_attributes(number, a, a[3]),
-        332 if a[2] & AT_EMPTY_PATH != 0 => agent.own_attributes(number, a, a[2]),
+        STATX if a[2] & AT_EMPTY_PATH != 0 => agent.own_attributes(number, a, a[2]),
         NEWFSTATAT if a[3] & !(AT_SYMLINK_NOFOLLOW | HARMLESS) == 0 => {
             let args = [a[0], a[1], a[2], a[3] | AT_SYMLINK_NOFOLLOW, 0];
             let follow = a[3] & AT_SYMLINK_NOFOLLOW == 0;
             agent.stat(number, a[0], a[1], args, follow, Some((a[2], 24)))
         }
-        332 if a[2] & !(AT_SYMLINK_NOFOLLOW | HARMLESS) == 0 => {
+        STATX if a[2] & !(AT_SYMLINK_NOFOLLOW | HARMLESS) == 0 => {
             let args = [a[0], a[1], a[2] | AT_SYMLINK_NOFOLLOW, a[3], a[4]];
             let follow = a[2] & AT_SYMLINK_NOFOLLOW == 0;
             agent.stat(number, a[0], a[1], args, follow, Some((a[4], 28)))
         }
-        21 => agent.access(number, AT_FDCWD, a[0], a[1], a),
-        269 => agent.access(number, a[0], a[1], a[2], a),
-        439 if a[3] & !AT_EACCESS == 0 => agent.access(number, a[0], a[1], a[2], a),
-        2 => agent.open(AT_FDCWD, a[0], a[1]),
-        257 => agent.open(a[0], a[1], a[2]),
-        89 => agent.readlink(number, AT_FDCWD, a[0], a),
-        267 => agent.readlink(number, a[0], a[1], a),
+        ACCESS => agent.access(number, AT_FDCWD, a[0], a[1], a),
+        FACCESSAT => agent.access(number, a[0], a[1], a[2], a),
+        FACCESSAT2 if a[3] & !AT_EACCESS == 0 => agent.access(number, a[0], a[1], a[2], a),
+        OPEN => agent.open(AT_FDCWD, a[0], a[1]),
+        OPENAT => agent.open(a[0], a[1], a[2]),
+        READLINK => agent.readlink(number, AT_FDCWD, a[0], a),
+        READLINKAT => agent.readlink(number, a[0], a[1], a),
         _ => None,
     }
 }
@@ -322,8 +337,11 @@ impl<'a, K: Kernel> Agent<'a, K> {
 
     /// getcwd(2) of a process whose working directory and root are the kernel's.
     fn working_directory(&self, args: [u64; 5]) -> Option<i64> {
-        let result =
-            if self.off & layout::OFF_CWD == 0 { self.kernel.call(79, args) } else { return None };
+        let result = if self.off & layout::OFF_CWD == 0 {
+            self.kernel.call(GETCWD, args)
+        } else {
+            return None;
+        };
         (result > 0).then_some(result)
     }
 
@@ -333,7 +351,7 @@ impl<'a, K: Kernel> Agent<'a, K> {
         if found.mode & S_IFMT != S_IFDIR || self.is_node(self.inode(found)?.node()) {
             return None;
         }
-        let result = self.kernel.call(217, args);
+        let result = self.kernel.call(GETDENTS64, args);
         (result >= 0).then_some(result)
     }
 
@@ -379,7 +397,7 @@ impl<'a, K: Kernel> Agent<'a, K> {
             return Some(ENOENT);
         }
         // A link is refused then, and not followed to where the view may differ.
-        match self.kernel.call(257, [dirfd, path, flags | O_NOFOLLOW, 0, 0]) {
+        match self.kernel.call(OPENAT, [dirfd, path, flags | O_NOFOLLOW, 0, 0]) {
             ENOTDIR if flags & O_DIRECTORY != 0 && flags & O_NOFOLLOW == 0 => None,
             result @ (0.. | ENOENT | ENOTDIR | EINTR) => Some(result),
             _ => None,

@@ -36,7 +36,6 @@ pub const STUBS_MAX: usize = (BOARD - CODE_BYTES - STUBS) / STUB_BYTES;
 pub const OFF_ALL: u64 = 1;
 /// In [`OWN_OFF`]: the kernel's working directory is not the view's.
 pub const OFF_CWD: u64 = 2;
-
 /// In [`OWN_OFF`]: a descriptor may be that of a virtual file.
 pub const OFF_FSTAT: u64 = 4;
 

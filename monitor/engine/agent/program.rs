@@ -184,19 +184,16 @@ impl Kernel for Here {
             to.write(*from);
         }
         // A text that comes from a room is shorter than one.
-        text.len() < own.len()
-            && matches!(self.attributes(dirfd, own.as_ptr() as u64), Err(ENOENT))
+        text.len() < own.len() && matches!(self.attributes(dirfd, own.as_ptr() as u64), Err(ENOENT))
     }
 
     fn attributes(&self, dirfd: u64, path: u64) -> Result<Attributes, i64> {
         const EMPTY: &[u8; 1] = b"\0";
         let mut stat = MaybeUninit::<[u64; 18]>::uninit();
-        let (path, flags) =
-            if path == 0 { (EMPTY.as_ptr() as u64, 0x1000) } else { (path, 0x100) };
+        let (path, flags) = if path == 0 { (EMPTY.as_ptr() as u64, 0x1000) } else { (path, 0x100) };
         // SAFETY:
         // 1. `stat` has the size of `struct stat`, 144 bytes, and lives until the call is over.
-        let result =
-            unsafe { self.raw(262, [dirfd, path, stat.as_mut_ptr() as u64, flags, 0]) };
+        let result = unsafe { self.raw(262, [dirfd, path, stat.as_mut_ptr() as u64, flags, 0]) };
         if result != 0 {
             return Err(result);
         }
