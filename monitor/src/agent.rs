@@ -18,6 +18,9 @@ use nix::sys::stat::{Mode, fstat};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
+/// How many directories that do not exist are looked through.
+const MISSING_MAX: usize = 3;
+
 /// Tells agents of the names of one store.
 struct Nodes {
     engine: Arc<Engine>,
@@ -130,17 +133,24 @@ impl Monitor {
             }
             (Some(base), above.then(b"/"))
         };
-        let directory = &text[..slash?];
-        let found = match &base {
-            Some(base) => base.below(directory)?,
-            None if directory.is_empty() => Opened::at(b"/")?,
-            None => Opened::at(directory)?,
-        };
-        if leaves_names(&view, &mounts, &found.path) {
-            let name = Directory::Text(above.then(directory));
-            agent.publish(generation, view.id, name, agent.path(&found.path));
+        // Of a directory that is not there, the one above is told: an agent sees then that it is not there.
+        let mut directory = &text[..slash?];
+        for _ in 0..MISSING_MAX {
+            let found = match &base {
+                Some(base) => base.below(directory),
+                None if directory.is_empty() => Opened::at(b"/"),
+                None => Opened::at(directory),
+            };
+            if let Some(found) = found {
+                if leaves_names(&view, &mounts, &found.path) {
+                    let name = Directory::Text(above.then(directory));
+                    agent.publish(generation, view.id, name, agent.path(&found.path));
+                }
+                return Some(());
+            }
+            directory = &directory[..directory.iter().rposition(|&b| b == b'/')?];
         }
-        Some(())
+        None
     }
 }
 

@@ -45,7 +45,8 @@ pub fn is_installed() -> bool {
 pub fn run(setting: Setting, module: &str, cases: &[&str]) -> Cases {
     let work = Work::new(setting.user());
     let script = work.write("run.py", SCRIPT);
-    let results = work.write("results", "");
+    let (store, out) = (work.folder("store"), work.folder("out"));
+    let results = work.write("out/results", "");
     let folder = work.folder("t");
     let inside = setting.inside(Path::new(&folder));
     let line = format!(
@@ -53,7 +54,7 @@ pub fn run(setting: Setting, module: &str, cases: &[&str]) -> Cases {
         inside.display(),
         cases.join(" "),
     );
-    let view = setting.view().folder(Path::new(&folder));
+    let view = setting.view(Path::new(&store), Path::new(&out)).folder(Path::new(&folder));
     let output = view.limit(Duration::from_secs(SECONDS + 60)).run(&line);
     let text = std::fs::read_to_string(&results).expect("it was written above");
     let cases = outcomes(&text);

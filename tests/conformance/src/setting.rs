@@ -13,6 +13,8 @@ pub enum Setting {
     Empty(Engine, User),
     /// In a view with the host's tree once more under /unreal; its folders are in there.
     Unreal(Engine, User),
+    /// In a view with a copy-on-write layer over all of `/`.
+    Overlay(Engine, User),
 }
 
 /// Every view that works here, by every user that we may be.
@@ -21,7 +23,8 @@ pub fn settings() -> Vec<Setting> {
     let all = combinations();
     let empty = all.iter().map(|&(engine, user)| Setting::Empty(engine, user));
     let unreal = all.iter().map(|&(engine, user)| Setting::Unreal(engine, user));
-    empty.chain(unreal).collect()
+    let overlay = all.iter().map(|&(engine, user)| Setting::Overlay(engine, user));
+    empty.chain(unreal).chain(overlay).collect()
 }
 
 impl Setting {
@@ -29,17 +32,25 @@ impl Setting {
     #[must_use]
     pub fn user(self) -> User {
         match self {
-            Self::Native(user) | Self::Empty(_, user) | Self::Unreal(_, user) => user,
+            Self::Native(user)
+            | Self::Empty(_, user)
+            | Self::Unreal(_, user)
+            | Self::Overlay(_, user) => user,
         }
     }
 
-    /// How it is started.
+    /// How it is started; `store` is an empty folder for what is changed, `out` one that stays the host's.
     #[must_use]
-    pub fn view(self) -> View {
+    pub fn view(self, store: &Path, out: &Path) -> View {
         match self {
             Self::Native(user) => native(user),
             Self::Empty(engine, user) => View::of((engine, user)).option("-q"),
             Self::Unreal(engine, user) => View::of((engine, user)).option("-q").preload("unreal"),
+            Self::Overlay(engine, user) => {
+                let (store, out) = (store.display(), out.display());
+                let mount = format!("--mount=viewfs:{store}:/:cow,except={out}");
+                View::of((engine, user)).option("-q").option(&mount)
+            }
         }
     }
 
@@ -50,7 +61,7 @@ impl Setting {
             Self::Unreal(..) => {
                 Path::new("/unreal").join(folder.strip_prefix("/").unwrap_or(folder))
             }
-            Self::Native(_) | Self::Empty(..) => folder.to_path_buf(),
+            Self::Native(_) | Self::Empty(..) | Self::Overlay(..) => folder.to_path_buf(),
         }
     }
 }
@@ -64,6 +75,7 @@ impl fmt::Display for Setting {
             Self::Native(u) => write!(f, "native-{}", user(u)),
             Self::Empty(e, u) => write!(f, "empty-{}-{}", engine(e), user(u)),
             Self::Unreal(e, u) => write!(f, "unreal-{}-{}", engine(e), user(u)),
+            Self::Overlay(e, u) => write!(f, "overlay-{}-{}", engine(e), user(u)),
         }
     }
 }
