@@ -81,11 +81,14 @@ impl Ctx<'_> {
                 None => self.m.host_cwd(self.proc, self.tid()).ok_or(Errno::ENOENT)?.to_vec(),
             },
             Some(fd) => {
-                let text = self.link_text(fd).ok_or(Errno::EBADF)?;
+                // Under an overlay most are the host's, of which the link tells that; else what comes here is virtual.
+                if !self.overlays().is_empty() {
+                    self.link_text(fd).ok_or(Errno::EBADF)?;
+                }
                 if let Some((file, _)) = self.open_file(fd)? {
                     return Ok(Start::At(self.m.place_of_file(&file, walk)?, false));
                 }
-                text
+                self.link_text(fd).ok_or(Errno::EBADF)?
             }
         };
         if text.first() == Some(&b'/') && walk.is_overlaid(&text) {
