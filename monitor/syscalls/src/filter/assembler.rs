@@ -72,7 +72,7 @@ impl Assembler {
     }
 
     /// To `yes` if the test holds, else to `no`.
-    fn test(&mut self, test: Test, yes: Label, no: Label) -> Label {
+    pub(super) fn test(&mut self, test: Test, yes: Label, no: Label) -> Label {
         let low = ARGS + 8 * u32::from(test.argument());
         let high = low + 4;
         match test {

@@ -99,7 +99,7 @@ fn only_what_an_agent_may_do_passes_with_its_word() {
         assert!(program.len() <= INSTRUCTIONS_MAX, "{} instructions", program.len());
         for number in numbers() {
             for sixth in [PASS, 0, PASS ^ 1, PASS ^ (1 << 63)] {
-                for others in [0, 4, u64::MAX] {
+                for others in [0, 1, 4, 0o100, 0o1000, 0o2_000_000, u64::MAX] {
                     let call = call(number, [others, others, others, others, others, sixth]);
                     let expected = verdict_with_pass(groups, &call, PASS).value(Action::Notify);
                     assert_eq!(run(&program, &call), expected, "{groups:?} {call:x?}");
@@ -107,8 +107,16 @@ fn only_what_an_agent_may_do_passes_with_its_word() {
             }
         }
     }
-    let stolen = call(row("unlink"), [0, 0, 0, 0, 0, PASS]);
-    assert_eq!(verdict_with_pass(GroupSet::all(), &stolen, PASS), Verdict::Trap);
+    let passes = |name, flags| {
+        let call = call(row(name), [0, 0, flags, 0, 0, PASS]);
+        verdict_with_pass(GroupSet::all(), &call, PASS) == Verdict::Allow
+    };
+    assert!(!passes("unlink", 0));
+    assert!(passes("openat", 0o2_200_000));
+    for changing in [1, 2, 0o100, 0o1000, 0o20_200_000] {
+        assert!(!passes("openat", changing), "{changing:o}");
+        assert!(passes("newfstatat", changing));
+    }
 }
 
 #[test]
