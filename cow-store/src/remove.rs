@@ -188,6 +188,14 @@ impl Store {
         }
     }
 
+    /// A whiteout without a name, and its inode number.
+    pub(crate) fn new_whiteout(&self) -> Result<(Vec<u8>, u64), Error> {
+        let tmp = self.tmp();
+        self.make_whiteout(&tmp)?;
+        let ino = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?.ino;
+        Ok((tmp, ino))
+    }
+
     /// Makes a whiteout where nothing is; false if something is that the store does not know of.
     fn whiteout_at_once(&self, target: &[u8]) -> Result<bool, Error> {
         match self.make_whiteout(target) {

@@ -190,9 +190,7 @@ impl Store {
                         other => return other.map_err(self.host("rename", to)),
                     }
                 }
-                let tmp = self.tmp();
-                self.make_whiteout(&tmp)?;
-                let ino = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?.ino;
+                let (tmp, ino) = self.new_whiteout()?;
                 let mark = Step::Rename { from: tmp.clone(), to: from.to_vec(), ino };
                 self.change(writer, vec![moved, mark], facts).inspect_err(|_| self.discard(&tmp))
             }
@@ -220,9 +218,7 @@ impl Store {
             Step::Rename { from: from.to_vec(), to: old.clone(), ino: target.ino },
         ];
         if leave_whiteout {
-            let tmp = self.tmp();
-            self.make_whiteout(&tmp)?;
-            let ino = self.dir().stat(&tmp).map_err(self.host("stat", &tmp))?.ino;
+            let (tmp, ino) = self.new_whiteout()?;
             steps.push(Step::Rename { from: tmp, to: self.whiteout_path(from), ino });
         }
         let facts = vec![Step::Carry { from: from.to_vec(), to: to.to_vec() }];

@@ -205,8 +205,6 @@ fn leaves_names(view: &View, mounts: &Snapshot, dir: &[u8]) -> bool {
         }
         let Some(fs) = m.overlay() else { return true };
         let Some(rest) = path::below(dir, &m.target) else { return true };
-        !view.sees(m.view, m.born, PRESENT)
-            || m.flags.except.iter().any(|e| path::below(dir, e).is_some())
-            || fs.leaves_names(rest)
+        !view.sees(m.view, m.born, PRESENT) || m.excepts(dir) || fs.leaves_names(rest)
     })
 }

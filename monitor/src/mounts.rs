@@ -97,6 +97,16 @@ impl Mount {
         }
     }
 
+    /// Whether a path is excepted: it stays what it was below this mount.
+    pub(crate) fn excepts(&self, wanted: &[u8]) -> bool {
+        self.flags.except.iter().any(|e| path::below(wanted, e).is_some())
+    }
+
+    /// Whether it changes no name of the host but its own root's, as an overlay whose store is blank.
+    pub(crate) fn leaves_all_names(&self) -> bool {
+        self.overlay().is_none_or(|fs| fs.leaves_all_names())
+    }
+
     /// Whether a younger overlay over its mount point shows its files as part of what lies below. Special files, and
     /// trees that steer something, stay what they are.
     pub(crate) fn can_be_covered(&self) -> bool {
@@ -297,7 +307,7 @@ impl Snapshot {
                 && view.sees(m.view, m.born, epoch)
                 && !m.is_detached()
                 && path::below(at, &m.target).is_some_and(|rest| !rest.is_empty())
-                && !m.flags.except.iter().any(|e| path::below(at, e).is_some())
+                && !m.excepts(at)
         };
         self.all.iter().filter(covers).map(|m| m.rank(epoch)).max().unwrap_or_default()
     }

@@ -296,7 +296,7 @@ impl<'a> Walk<'a> {
         self.mounts.overlays().iter().any(|m| {
             self.view.sees(m.view, m.born, self.epoch)
                 && path::below(host, &m.target).is_some()
-                && !m.flags.except.iter().any(|e| path::below(host, e).is_some())
+                && !m.excepts(host)
         })
     }
 

@@ -182,9 +182,7 @@ impl Look<'_> {
         self.mounts.overlays().iter().all(|m| {
             let Some(fs) = m.overlay() else { return true };
             let Some(rest) = path::below(here, &m.target) else { return true };
-            if !self.view.sees(m.view, m.born, PRESENT)
-                || m.flags.except.iter().any(|e| path::below(here, e).is_some())
-            {
+            if !self.view.sees(m.view, m.born, PRESENT) || m.excepts(here) {
                 return true;
             }
             !self.how.change && fs.is_lower(rest)
@@ -193,10 +191,7 @@ impl Look<'_> {
 
     /// Whether a name in a directory of the host is the host's, whatever the name and the directory.
     fn leaves_all_names(&self) -> bool {
-        self.mounts
-            .overlays()
-            .iter()
-            .all(|m| !self.how.change && m.overlay().is_none_or(|fs| fs.leaves_all_names()))
+        self.mounts.overlays().iter().all(|m| !self.how.change && m.leaves_all_names())
     }
 }
 

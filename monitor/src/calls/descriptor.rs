@@ -60,7 +60,7 @@ impl Ctx<'_> {
         mounts.overlays().iter().any(|m| {
             path::below(&full, &m.target).is_some()
                 && view.sees(m.view, m.born, PRESENT)
-                && !m.flags.except.iter().any(|e| path::below(&full, e).is_some())
+                && !m.excepts(&full)
         })
     }
 

@@ -28,7 +28,7 @@ impl Ctx<'_> {
             let fs = mount.overlay()?;
             let Some(rest) = fs.lower_now_at(link) else { continue };
             let view_path = path::append(&mount.target, &rest);
-            if mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some()) {
+            if mount.excepts(&view_path) {
                 continue;
             }
             if fs.is_lower(&rest) {
@@ -42,7 +42,7 @@ impl Ctx<'_> {
 
 /// The next entries of the host's directory `fd`; `None` if the kernel has them.
 pub(super) fn entries(ctx: &Ctx<'_>, fd: i32, out: &mut Entries) -> Result<Option<Answer>> {
-    if ctx.overlays().iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
+    if ctx.overlays().iter().all(|m| m.leaves_all_names()) {
         return Ok(None);
     }
     let Behind::Host(text) = ctx.m.behind(ctx.tid(), fd, false) else { return Ok(None) };

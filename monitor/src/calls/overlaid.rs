@@ -157,9 +157,7 @@ impl Ctx<'_> {
         self.overlays().into_iter().find_map(|mount| {
             let rest = mount.overlay()?.path_of_host(link)?;
             let view_path = path::append(&mount.target, &rest);
-            let is_excepted =
-                mount.flags.except.iter().any(|e| path::below(&view_path, e).is_some());
-            (!is_excepted).then_some((mount, rest))
+            (!mount.excepts(&view_path)).then_some((mount, rest))
         })
     }
 
@@ -167,7 +165,7 @@ impl Ctx<'_> {
     /// view's.
     pub(super) fn overlaid_stat(&self, fd: i32, own: OwnedFd) -> Option<Info> {
         let overlays = self.overlays();
-        if overlays.iter().all(|m| m.overlay().is_none_or(|fs| fs.leaves_all_names())) {
+        if overlays.iter().all(|m| m.leaves_all_names()) {
             return None;
         }
         let own = OpenFile::from(own);

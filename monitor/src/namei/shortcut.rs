@@ -21,7 +21,7 @@ impl Walk<'_> {
         let is_alone = self.mounts.all().iter().filter(sees).all(|m| {
             m.id == top.id || rank(m) < rank(top) && m.can_be_covered() && !is_redirect(m)
         });
-        let is_excepted = top.flags.except.iter().any(|e| path::below(wanted, e).is_some());
+        let is_excepted = top.excepts(wanted);
         if !is_alone || is_excepted || top.flags.human {
             return None;
         }

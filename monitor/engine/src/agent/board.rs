@@ -21,7 +21,7 @@ pub const AGENT_MAP: &str = "/memfd:umview-agent (deleted)\n";
 /// while something is published.
 pub struct Agent {
     file: File,
-    pub(super) board: MappedWords,
+    board: MappedWords,
     pass: u64,
     /// Which entry of a bucket is taken next; also the lock of all writers.
     writer: Mutex<usize>,
@@ -84,11 +84,14 @@ impl Agent {
         self.file.as_fd()
     }
 
+    fn salt(&self) -> u64 {
+        self.board.words()[layout::SALT].load(Ordering::Relaxed)
+    }
+
     /// The hash of a canonical path; that of the root is the hash of nothing.
     #[must_use]
     pub fn path(&self, canonical: &[u8]) -> Path {
-        let salt = self.board.words()[layout::SALT].load(Ordering::Relaxed);
-        Path(salt).then(if canonical == b"/" { b"" } else { canonical })
+        Path(self.salt()).then(if canonical == b"/" { b"" } else { canonical })
     }
 
     /// What [`publish`](Self::publish) wants: to be read before anything is looked at.
@@ -100,12 +103,10 @@ impl Agent {
     /// Tells that a directory, by this name, is the host's at this canonical path, and that the kernel may look at
     /// all names in it that are no nodes.
     pub fn publish(&self, generation: u64, view: u64, name: Directory, canonical: Path) {
-        let words = self.board.words();
         let key = match name {
             Directory::Text(path) => path.directory(generation, view),
             Directory::Inode { dev, ino } => {
-                let salt = words[layout::SALT].load(Ordering::Relaxed);
-                layout::inode_key(salt, dev, ino, generation, view)
+                layout::inode_key(self.salt(), dev, ino, generation, view)
             }
         };
         let entries = self.bucket(key);
@@ -132,9 +133,16 @@ impl Agent {
     }
 
     fn bucket(&self, key: u64) -> &[AtomicU64] {
-        let words = &self.board.words()[layout::HEADER_BYTES / 8..];
+        let [_, known, _] = self.parts();
         let first = (key as usize % layout::BUCKETS) * layout::WAYS * 2;
-        &words[first..first + layout::WAYS * 2]
+        &known[first..first + layout::WAYS * 2]
+    }
+
+    /// The board: header, known directories, nodes.
+    pub(super) fn parts(&self) -> [&[AtomicU64]; 3] {
+        let (header, rest) = self.board.words().split_at(layout::HEADER_BYTES / 8);
+        let (known, nodes) = rest.split_at(layout::BUCKETS * layout::WAYS * 2);
+        [header, known, nodes]
     }
 
     /// No directory is known any more.
@@ -155,8 +163,7 @@ impl Agent {
     }
 
     fn add_key(&self, key: u64) {
-        let words =
-            &self.board.words()[layout::HEADER_BYTES / 8 + layout::BUCKETS * layout::WAYS * 2..];
+        let [_, _, words] = self.parts();
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut at = key as usize % layout::NODES;
         loop {
@@ -175,8 +182,7 @@ impl Agent {
 
     /// A lower file was copied up: open, it may show what the kernel does not know.
     pub fn add_file(&self, dev: u64, ino: u64) {
-        let salt = self.board.words()[layout::SALT].load(Ordering::Relaxed);
-        self.add_key(layout::file_key(salt, dev, ino));
+        self.add_key(layout::file_key(self.salt(), dev, ino));
     }
 
     /// Open files of this device may be other ones than the kernel says.

@@ -70,9 +70,7 @@ impl Place {
     }
 
     fn decide(&self, table: &Table, number: u64, args: [u64; 5]) -> Option<i64> {
-        let words = self.agent.board.words();
-        let (header, rest) = words.split_at(layout::HEADER_BYTES / 8);
-        let (known, nodes) = rest.split_at(layout::BUCKETS * layout::WAYS * 2);
+        let [header, known, nodes] = self.agent.parts();
         decide(table, &Board { own: &self.own, header, known, nodes }, number, args)
     }
 
